@@ -6,6 +6,8 @@ if(NOT EXISTS "${weft_test_program}")
     return()
 endif()
 
+math(EXPR weft_test_timeout "${weft_test_timeout} * ${weft_test_timeout_factor}")
+
 # --list-tests exits with the number of cases; a crash gives a name instead. Each name is indented by two, its
 # tags by six.
 execute_process(COMMAND "${weft_test_program}" --list-tests OUTPUT_VARIABLE listing RESULT_VARIABLE count TIMEOUT 30)
@@ -37,7 +39,8 @@ foreach(line IN LISTS lines)
             set_tests_properties("${test}" PROPERTIES RUN_SERIAL TRUE)
         endif()
         if(line MATCHES "<timeout:([0-9]+)>")
-            set_tests_properties("${test}" PROPERTIES TIMEOUT "${CMAKE_MATCH_1}")
+            math(EXPR timeout "${CMAKE_MATCH_1} * ${weft_test_timeout_factor}")
+            set_tests_properties("${test}" PROPERTIES TIMEOUT "${timeout}")
         endif()
         set_tests_properties("${test}" PROPERTIES LABELS "${labels}")
     endif()

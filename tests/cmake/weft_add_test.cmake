@@ -15,6 +15,10 @@ add_library(weft-test-pch OBJECT "${CMAKE_CURRENT_SOURCE_DIR}/support/precompile
 weft_test_options(weft-test-pch)
 target_precompile_headers(weft-test-pch PRIVATE <catch2/catch.hpp>)
 
+# What sanitizer runs build: the test programs with that label and no more.
+add_custom_target(tests-unit)
+add_custom_target(tests-stress)
+
 # weft_add_test(NAME name SOURCES file... [SHIM] [LIBS lib...] [TIMEOUT seconds] [LABELS label...])
 #
 # A Catch2 program `name`. Each TEST_CASE becomes the ctest test `name.<its name>`, run in its own process, with
@@ -22,6 +26,7 @@ target_precompile_headers(weft-test-pch PRIVATE <catch2/catch.hpp>)
 #   [long]       label long: left out of the normal run
 #   [serial]     runs alone (it measures time)
 #   [timeout:N]  its own limit in seconds
+# Limits are three times as long under a sanitizer.
 # SHIM links weft::shim too; where there is no shim in this build the test is left out with a message.
 function(weft_add_test)
     cmake_parse_arguments(PARSE_ARGV 0 arg "SHIM" "NAME;TIMEOUT" "SOURCES;LIBS;LABELS")
@@ -47,19 +52,35 @@ function(weft_add_test)
         target_link_libraries(${arg_NAME} PRIVATE weft::shim)
     endif()
     target_link_libraries(${arg_NAME} PRIVATE ${arg_LIBS})
+    foreach(label IN LISTS arg_LABELS)
+        if(TARGET tests-${label})
+            add_dependencies(tests-${label} ${arg_NAME})
+        endif()
+    endforeach()
     weft_discover_tests(${arg_NAME} ${arg_TIMEOUT} "${arg_LABELS}")
 endfunction()
 
 # The cases are listed by the program itself when ctest starts, so that a program that cannot run fails its
 # tests and not the build.
 function(weft_discover_tests target timeout labels)
-    set(script "${CMAKE_CURRENT_BINARY_DIR}/${target}_tests.cmake")
-    file(GENERATE OUTPUT "${script}" CONTENT "
+    if(WEFT_SANITIZE OR WEFT_COVERAGE)
+        set(factor 3)
+    else()
+        set(factor 1)
+    endif()
+    set(stem "${CMAKE_CURRENT_BINARY_DIR}/${target}_tests")
+    file(GENERATE OUTPUT "${stem}-$<CONFIG>.cmake" CONTENT "
 set(weft_test_name [==[${target}]==])
 set(weft_test_program [==[$<TARGET_FILE:${target}>]==])
 set(weft_test_timeout [==[${timeout}]==])
+set(weft_test_timeout_factor ${factor})
 set(weft_test_labels [==[${labels}]==])
 include([==[${PROJECT_SOURCE_DIR}/tests/cmake/discover_cases.cmake]==])
 ")
-    set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES "${script}")
+    if(CMAKE_CONFIGURATION_TYPES)
+        file(WRITE "${stem}.cmake" "include(\"${stem}-\${CTEST_CONFIGURATION_TYPE}.cmake\")\n")
+    else()
+        file(WRITE "${stem}.cmake" "include(\"${stem}-${CMAKE_BUILD_TYPE}.cmake\")\n")
+    endif()
+    set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES "${stem}.cmake")
 endfunction()
