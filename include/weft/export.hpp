@@ -8,20 +8,23 @@
 /// or whose members are defined in the library, carries it on the class. Templates and inline functions need none.
 ///
 /// @code
+/// #include <stdexcept>
+///
 /// class WEFT_API my_error : public std::runtime_error {
 /// public:
 ///     using std::runtime_error::runtime_error;
 /// };
 /// @endcode
 
-#include <cstddef> // defines __GLIBC__ where the C library is glibc
-
-#if !defined(__linux__) || !defined(__x86_64__) || !defined(__GLIBC__)
-#error "weft supports Linux on x86-64 with glibc only: its stack switch and its shim are written for that ABI"
+// First, since on a wrong platform other headers may fail with a message that says less.
+#if !defined(__linux__) || !defined(__x86_64__) || defined(__ILP32__)
+#error "weft supports Linux on x86-64 (64 bit) with glibc only: its stack switch and its shim are written for that ABI"
 #endif
 
-#if defined(__ILP32__)
-#error "weft supports 64-bit programs only, not the x32 ABI"
+#include <cstddef> // defines __GLIBC__ where the C library is glibc
+
+#ifndef __GLIBC__
+#error "weft supports glibc only: its shim is written for glibc's calls and its thread-local storage"
 #endif
 
 /// Exported from libweft.so (or libweft-shim.so), whatever -fvisibility says.
