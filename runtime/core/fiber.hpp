@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A fiber's control block. It sits at the top of the fiber's stack and outlives the fiber while a handle does.
+
+#include <weft/detail/fiber_api.hpp>
+
+#include "core/context.hpp"
+#include "core/parkable.hpp"
+#include "core/stack.hpp"
+#include "core/timer_heap.hpp"
+
+#include <atomic>
+#include <exception>
+#include <string>
+
+namespace weft::rt {
+
+class hub;
+
+enum class fiber_state : std::uint8_t {
+    fresh,   // made; its start is queued or timed
+    ready,   // in its hub's ready queue
+    running, // on its kernel thread now
+    parked,  // suspended until a waiter wakes it
+    done,    // ended; only handles are left
+};
+
+class fiber_core final : public parkable {
+public:
+    /// For spawn: a fiber on a stack of its own.
+    fiber_core(hub& owner, stack& s, char* usable_top);
+    /// The thread's own stack as a hub's main fiber.
+    explicit fiber_core(hub& owner);
+    ~fiber_core();
+
+    [[nodiscard]] bool is_main() const noexcept;
+    [[nodiscard]] bool is_done() const noexcept { return state.load(std::memory_order_acquire) == fiber_state::done; }
+
+    /// Moves to another state; what is not allowed is a bug of ours.
+    void become(fiber_state to) noexcept {
+        WEFT_CHECK(allowed(state.load(std::memory_order_relaxed), to));
+        state.store(to, std::memory_order_release);
+    }
+
+    void retain() noexcept { references.fetch_add(1, std::memory_order_relaxed); }
+    void release() noexcept;
+
+    /// Asks the fiber to throw. Any thread; the hub's thread carries it out.
+    void request_kill(std::exception_ptr exception) noexcept;
+    /// Nobody stands on its stack any more.
+    void left_stack() noexcept;
+    /// On the hub's thread: ends the present wait because something is pending.
+    void on_interrupt() noexcept;
+    [[nodiscard]] bool has_pending() const noexcept {
+        return scopes != nullptr || kill_pending.load(std::memory_order_acquire);
+    }
+
+    /// Runs callbacks of `link`, each in a fiber of its own.
+    void run_links(link_record* first);
+
+    context machine;
+    hub* owner;
+    fiber_core* next = nullptr;      // in the ready queue, or the remote queue
+    fiber_core* registry_prev = nullptr;
+    fiber_core* registry_next = nullptr;
+    std::atomic<fiber_state> state;
+    std::atomic<bool> kill_pending{false}; // kill_exception waits to be thrown
+    bool kill_seen = false;          // it was thrown already (fiber_exit is delivered once)
+    bool was_killed = false;         // ended by fiber_exit
+    bool ending = false;             // the end hooks run, or have run
+    bool held = false;               // ended while handles were left
+    std::atomic<bool> started{false};
+    std::atomic<bool> collected{false}; // somebody took the exception
+    std::atomic<std::uint32_t> references{1};
+    std::uint64_t id;
+    task_base* task = nullptr;
+    struct : timer {
+        fiber_core* self = nullptr;
+    } start_timer;                   // spawn_later
+
+    spinlock lock;                   // guards what follows
+    std::exception_ptr kill_exception;
+    std::exception_ptr exception;    // how the body ended
+    wait_list joiners;
+    link_record* links = nullptr;
+    end_hook* end_hooks = nullptr;
+    fiber_core* interrupt_next = nullptr; // in the hub's queue of interrupts that other threads asked for
+    std::atomic<bool> interrupt_queued{false};
+    std::string name;
+    std::uint64_t parent_id = 0;
+    std::int64_t waiting_since = 0;  // hub time, ns; valid while parked
+
+private:
+    static void entry(void* self) noexcept;
+    void body() noexcept;
+    void end() noexcept;
+    [[noreturn]] void end_process() noexcept;
+    static bool allowed(fiber_state from, fiber_state to) noexcept {
+        switch (to) {
+        case fiber_state::fresh: return false;
+        case fiber_state::ready: return from != fiber_state::done && from != fiber_state::ready;
+        case fiber_state::running: return from == fiber_state::ready;
+        case fiber_state::parked: return from == fiber_state::running;
+        case fiber_state::done: return from == fiber_state::running;
+        }
+        return false;
+    }
+
+    stack* stack_ = nullptr;
+};
+
+} // namespace weft::rt

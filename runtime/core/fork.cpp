@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/fork.hpp"
+
+#include "core/hub.hpp"
+#include "core/readiness.hpp"
+#include "core/registry.hpp"
+#include "core/stack.hpp"
+
+#include <atomic>
+
+#include <pthread.h>
+
+namespace weft::rt {
+
+void watch_forks() noexcept {
+    static constinit std::atomic<bool> done{false};
+    if (done.exchange(true)) return;
+    ::pthread_atfork([] { hub_registry::lock().lock(); }, [] { hub_registry::lock().unlock(); },
+                     [] { after_fork_in_child(); });
+}
+
+void after_fork_in_child() noexcept {
+    hub* survivor = hub::current();
+    hub_registry::after_fork(survivor);
+    stacks_after_fork();
+    readiness::after_fork();
+    if (survivor != nullptr) survivor->after_fork();
+}
+
+/// The running fiber becomes the main fiber; the rest of what the hub knew is the parent's.
+void hub::after_fork() noexcept {
+    fiber_core& me = *this_thread_state.running;
+    for (fiber_core* f = oldest_; f != nullptr;) {
+        fiber_core* next = f->registry_next;
+        if (f != &me) {
+            f->lock.reset();
+            f->joiners.forget();
+            f->was_killed = true;
+            f->ending = true;
+            f->state.store(fiber_state::done, std::memory_order_release);
+        }
+        f = next;
+    }
+    me.registry_prev = me.registry_next = nullptr;
+    me.lock.reset();
+    me.joiners.forget();
+    oldest_ = newest_ = &me;
+    live_ = 1;
+    main_now_ = &me;
+    ready_head_ = ready_tail_ = nullptr;
+    timers_ = timer_heap();
+    for (timeout_scope* s = me.scopes; s != nullptr; s = s->outer) {
+        const bool was_armed = s->expiry.armed();
+        s->expiry.slot = nullptr;
+        if (was_armed) timers_.insert(s->expiry);
+    }
+    idle_.forget();
+    quiescent_.forget();
+    externals_ = 0;
+    remote_.store(nullptr, std::memory_order_relaxed);
+    interrupts_.store(nullptr, std::memory_order_relaxed);
+    asleep_.store(false, std::memory_order_relaxed);
+    hopeless_.store(false, std::memory_order_relaxed);
+    deadlocked_.store(false, std::memory_order_relaxed);
+    watcher_.abandon_after_fork();
+}
+
+} // namespace weft::rt

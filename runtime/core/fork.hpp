@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// fork: the child has the calling fiber, as the main fiber of a fresh loop. Everything else there is dead without unwinding.
+
+namespace weft::rt {
+
+/// Registers the handlers, once.
+void watch_forks() noexcept;
+/// What the child does; also for children made by raw clone.
+void after_fork_in_child() noexcept;
+
+} // namespace weft::rt

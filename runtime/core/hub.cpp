@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/hub.hpp"
+
+#include "core/deadlock.hpp"
+#include "core/fork.hpp"
+#include "core/overflow.hpp"
+#include "core/readiness.hpp"
+#include "core/registry.hpp"
+#include "core/sys.hpp"
+
+#include <ctime>
+
+namespace weft::rt {
+
+namespace {
+
+constexpr std::uint32_t slice_switches = 1000;
+constexpr std::int64_t slice_ns = 1'000'000;
+constexpr std::uint32_t most_unchecked = 16;
+constexpr std::size_t loop_stack_size = 64 * 1024;
+
+} // namespace
+
+constinit thread_local thread_state this_thread_state __attribute__((tls_model("initial-exec")));
+
+std::int64_t now_ns() noexcept {
+    timespec t{};
+    ::clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * std::int64_t{1'000'000'000} + t.tv_nsec;
+}
+
+// --- Suspending and resuming ---
+
+inline fiber_core* hub::pop_ready() noexcept {
+    fiber_core* f = ready_head_;
+    ready_head_ = f->next;
+    f->next = nullptr;
+    return f;
+}
+
+void parkable::make_ready() noexcept {
+    if (!is_fiber_) {
+        static_cast<thread_parker*>(this)->unblock();
+        return;
+    }
+    auto* f = static_cast<fiber_core*>(this);
+    f->owner->make_ready(*f);
+}
+
+bool hub::slice_used_up() noexcept {
+    if (switches_left_ <= check_every_) return true;
+    switches_left_ -= check_every_;
+    const std::int64_t now = now_ns();
+    if (now >= slice_end_) return true;
+    const std::int64_t turn = (now - time_) / check_every_; // mean length since the last look
+    time_ = now;
+    if (turn > slice_ns / 100) check_every_ = 1;
+    else if (check_every_ < most_unchecked) check_every_ *= 2;
+    check_in_ = check_every_;
+    return false;
+}
+
+void hub::renew_slice() noexcept {
+    switches_left_ = slice_switches;
+    check_in_ = check_every_;
+    slice_end_ = time_ + slice_ns;
+}
+
+/// What whoever arrives does for the one that left: after its last switch nobody stands on the ended fiber's stack.
+void hub::arrived() noexcept {
+    if (fiber_core* ended = ended_; ended != nullptr) {
+        ended_ = nullptr;
+        ended->left_stack();
+    }
+}
+
+void hub::switch_away(fiber_core& from) noexcept {
+    if (ready_head_ == nullptr || (--check_in_ == 0 && slice_used_up())) {
+        this_thread_state.running = nullptr;
+        context::switch_to(from.machine, loop_);
+    } else {
+        fiber_core* next = pop_ready();
+        next->become(fiber_state::running);
+        ++counters_.switches;
+        if (next == &from) return;
+        this_thread_state.running = next;
+        context::switch_to(from.machine, next->machine);
+    }
+    from.owner->arrived();
+}
+
+void hub::yield() noexcept {
+    fiber_core& me = *this_thread_state.running;
+    push_ready(me);
+    switch_away(me);
+}
+
+void hub::park() noexcept {
+    fiber_core& me = *this_thread_state.running;
+    me.waiting_since = time_;
+    me.become(fiber_state::parked);
+    switch_away(me);
+}
+
+void hub::finish(fiber_core& ended) noexcept {
+    withdraw(ended);
+    ++counters_.finished;
+    WEFT_CHECK(ended_ == nullptr);
+    ended_ = &ended;
+    if (ready_head_ == nullptr || (--check_in_ == 0 && slice_used_up())) {
+        this_thread_state.running = nullptr;
+        context::leave(ended.machine, loop_);
+    }
+    fiber_core* next = pop_ready();
+    next->become(fiber_state::running);
+    ++counters_.switches;
+    this_thread_state.running = next;
+    context::leave(ended.machine, next->machine);
+}
+
+// --- Wakes and interrupts from other kernel threads ---
+
+void hub::push_remote(fiber_core& f) noexcept {
+    fiber_core* head = remote_.load(std::memory_order_relaxed);
+    do f.next = head;
+    while (!remote_.compare_exchange_weak(head, &f, std::memory_order_seq_cst, std::memory_order_relaxed));
+    rouse_if_asleep();
+}
+
+void hub::post_interrupt(fiber_core& f) noexcept {
+    if (current() == this) {
+        f.on_interrupt();
+        return;
+    }
+    if (f.interrupt_queued.exchange(true, std::memory_order_acq_rel)) return;
+    f.retain();
+    fiber_core* head = interrupts_.load(std::memory_order_relaxed);
+    do f.interrupt_next = head;
+    while (!interrupts_.compare_exchange_weak(head, &f, std::memory_order_seq_cst, std::memory_order_relaxed));
+    rouse_if_asleep();
+}
+
+void hub::rouse_if_asleep() noexcept {
+    if (asleep_.load(std::memory_order_seq_cst) && asleep_.exchange(false, std::memory_order_seq_cst)) watcher_.rouse();
+}
+
+void hub::drain_remote() noexcept {
+    fiber_core* newest = remote_.load(std::memory_order_relaxed) == nullptr
+                             ? nullptr
+                             : remote_.exchange(nullptr, std::memory_order_acquire);
+    fiber_core* oldest = nullptr;
+    while (newest != nullptr) {
+        fiber_core* next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    while (oldest != nullptr) {
+        fiber_core* f = oldest;
+        oldest = f->next;
+        push_ready(*f);
+    }
+    if (interrupts_.load(std::memory_order_relaxed) == nullptr) return;
+    for (fiber_core* f = interrupts_.exchange(nullptr, std::memory_order_acquire); f != nullptr;) {
+        fiber_core* next = f->interrupt_next;
+        f->interrupt_queued.store(false, std::memory_order_release);
+        f->on_interrupt();
+        f->release();
+        f = next;
+    }
+}
+
+// --- The loop ---
+
+void hub::loop_entry(void* self) noexcept { static_cast<hub*>(self)->loop(); }
+
+void hub::loop() noexcept {
+    for (;;) {
+        arrived();
+        poll();
+        renew_slice();
+        if (ready_head_ == nullptr) continue;
+        fiber_core* next = pop_ready();
+        next->become(fiber_state::running);
+        ++counters_.switches;
+        this_thread_state.running = next;
+        context::switch_to(loop_, next->machine);
+    }
+}
+
+void hub::poll() noexcept {
+    drain_remote();
+    if (ready_head_ != nullptr) {
+        ++counters_.polls;
+        if (externals_ > 0) collect_events();
+        time_ = now_ns();
+        fire_timers();
+        return;
+    }
+    time_ = now_ns();
+    fire_timers();
+    if (ready_head_ != nullptr) return;
+    if (!idle_.empty()) {
+        collect_events();
+        if (ready_head_ == nullptr) idle_.wake_all();
+        return;
+    }
+    if (wake_quiet()) return;
+    block();
+}
+
+/// Blocks in ev_run until an event, the next timer or a rouse.
+void hub::block() noexcept {
+    ++counters_.polls;
+    asleep_.store(true, std::memory_order_seq_cst);
+    if (remote_.load(std::memory_order_seq_cst) == nullptr && interrupts_.load(std::memory_order_seq_cst) == nullptr) {
+        std::int64_t until = timers_.empty() ? watcher::never : timers_.first()->at;
+        if (until == watcher::never && externals_ == 0) until = deadlock_check::before_blocking(*this);
+        else recheck_ms_ = 0;
+        if (until != 0) watcher_.block(until);
+        if (hopeless_.load(std::memory_order_relaxed)) deadlock_check::after_blocking(*this);
+    }
+    asleep_.store(false, std::memory_order_relaxed);
+    drain_remote();
+    time_ = now_ns();
+    fire_timers();
+    if (deadlocked_.load(std::memory_order_relaxed)) deadlock_check::deliver(*this);
+}
+
+void hub::fire_timers() noexcept {
+    while (!timers_.empty() && timers_.first()->at <= time_) {
+        timer& t = *timers_.first();
+        timers_.remove(t);
+        t.fire(t);
+    }
+}
+
+// --- What runs here ---
+
+void hub::enroll(fiber_core& f) noexcept {
+    f.registry_prev = newest_;
+    f.registry_next = nullptr;
+    (newest_ == nullptr ? oldest_ : newest_->registry_next) = &f;
+    newest_ = &f;
+    ++live_;
+    ++counters_.spawned;
+}
+
+void hub::withdraw(fiber_core& f) noexcept {
+    (f.registry_prev == nullptr ? oldest_ : f.registry_prev->registry_next) = f.registry_next;
+    (f.registry_next == nullptr ? newest_ : f.registry_next->registry_prev) = f.registry_prev;
+    --live_;
+}
+
+/// Ends wait_quiescent where only its waiters are left. True: somebody was woken.
+bool hub::wake_quiet() noexcept {
+    if (quiescent_.empty()) return false;
+    std::uint64_t waiting = 0;
+    for (wait_node* n = quiescent_.front(); n != nullptr; n = quiescent_.after(*n)) ++waiting;
+    if (live_ != waiting) return false;
+    quiescent_.wake_all();
+    return true;
+}
+
+void hub::wait_idle() {
+    interruption_point();
+    waiter w("idle");
+    idle_.push(w.node);
+    const wake_reason reason = w.suspend();
+    wait_list::remove(w.node);
+    if (reason != wake_reason::woken) deadline_reached(reason);
+}
+
+bool hub::wait_quiescent(deadline d) {
+    for (;;) {
+        interruption_point();
+        if (live_ == 1) return true;
+        waiter w("all fibers", &quiescent_);
+        quiescent_.push(w.node);
+        const wake_reason reason = w.suspend(d);
+        wait_list::remove(w.node);
+        if (reason == wake_reason::woken || reason == wake_reason::deadlock) return true;
+        if (deadline_reached(reason)) return false;
+    }
+}
+
+// --- Beginning and end ---
+
+hub::hub()
+    : loop_stack_(acquire_stack(loop_stack_size)),
+      loop_(loop_stack_.base, loop_stack_.size(), &hub::loop_entry, this),
+      watcher_(*this), main_(*this) {
+    time_ = now_ns();
+    renew_slice();
+    main_.state.store(fiber_state::running, std::memory_order_relaxed);
+    enroll(main_);
+    this_thread_state.current_hub = this;
+    this_thread_state.running = &main_;
+    hub_registry::add(*this);
+    watch_forks();
+    install_overflow_report();
+}
+
+hub::~hub() {
+    hub_registry::remove(*this);
+    readiness::hub_gone(*this);
+    this_thread_state.current_hub = nullptr;
+    this_thread_state.running = nullptr;
+    release_stack(loop_stack_);
+}
+
+void hub::collect_events() noexcept { readiness::collect(*this); }
+
+namespace {
+
+/// A kernel thread's hub. The main thread's stays until the process ends: the fibers left are abandoned.
+struct hub_holder {
+    hub* mine = nullptr;
+    ~hub_holder() {
+        if (mine == nullptr || hub_registry::on_main_thread()) return;
+        mine->kill_all();
+        const bool handles_left = mine->main_fiber().references.load(std::memory_order_acquire) > 1;
+        mine->~hub();
+        if (!handles_left) ::operator delete(mine);
+    }
+};
+
+thread_local hub_holder this_thread_hub;
+
+} // namespace
+
+hub& hub::ensure() {
+    if (hub* h = current()) return *h;
+    void* place = ::operator new(sizeof(hub));
+    try {
+        this_thread_hub.mine = new (place) hub();
+    } catch (...) {
+        ::operator delete(place);
+        throw;
+    }
+    return *this_thread_hub.mine;
+}
+
+void hub::kill_all() noexcept {
+    for (;;) {
+        bool any = false;
+        for (fiber_core* f = oldest_; f != nullptr; f = f->registry_next) {
+            if (f == main_now_) continue;
+            any = true;
+            if (!f->kill_pending.load(std::memory_order_relaxed)) f->request_kill(nullptr);
+        }
+        if (!any) return;
+        waiter w("the end of this thread's fibers", &quiescent_, interruption::deferred);
+        quiescent_.push(w.node);
+        w.suspend();
+        wait_list::remove(w.node);
+    }
+}
+
+} // namespace weft::rt

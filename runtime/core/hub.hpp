@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The hub of a kernel thread: its ready queue, its timers, its event loop.
+//
+// A fiber that suspends switches straight to the next ready one; only when none is ready, or the slice is used up, it
+// switches to the hub's own context, which polls (invariant 4). Only the hub's kernel thread touches what is below,
+// except where a comment says any thread.
+
+#include "core/fiber.hpp"
+#include "core/thread_state.hpp"
+#include "core/watcher.hpp"
+
+#include <weft/export.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+namespace weft::rt {
+
+/// Nanoseconds of the steady clock.
+std::int64_t now_ns() noexcept;
+
+struct hub_counters {
+    std::uint64_t switches = 0; // fibers resumed
+    std::uint64_t polls = 0;    // times the kernel was asked for events
+    std::uint64_t spawned = 0;
+    std::uint64_t finished = 0;
+};
+
+class WEFT_API hub {
+public:
+    hub();
+    hub(const hub&) = delete;
+    hub& operator=(const hub&) = delete;
+    ~hub();
+
+    /// The calling kernel thread's hub, or nullptr.
+    static hub* current() noexcept { return this_thread_state.current_hub; }
+    /// The same, made if there is none.
+    static hub& ensure();
+
+    // --- Suspending and resuming ---
+
+    /// Lets the other ready fibers run first.
+    void yield() noexcept;
+    /// Suspends the running fiber until make_ready.
+    void park() noexcept;
+    /// Makes a parked or fresh fiber of this hub ready. Any thread.
+    void make_ready(fiber_core& f) noexcept {
+        if (current() == this && this_thread_state.running != &f) push_ready(f);
+        else push_remote(f);
+    }
+    /// Ends the running fiber; its control block is released once nobody stands on its stack.
+    [[noreturn]] void finish(fiber_core& ended) noexcept;
+    /// The first thing whoever is resumed does: releases the fiber that has just ended.
+    void arrived() noexcept;
+    /// Asks the hub to interrupt a fiber. Any thread.
+    void post_interrupt(fiber_core& f) noexcept;
+
+    // --- Timers and descriptors ---
+
+    void start_timer(timer& t) noexcept { timers_.insert(t); }
+    void stop_timer(timer& t) noexcept { timers_.remove(t); }
+    /// Asks the descriptor set without waiting, and wakes who waited for what it says. Called by the watcher.
+    void collect_events() noexcept;
+    [[nodiscard]] int descriptor_set() noexcept { return watcher_.descriptor_set(); }
+
+    // --- What runs here ---
+
+    [[nodiscard]] fiber_core& main_fiber() noexcept { return *main_now_; }
+    void enroll(fiber_core& f) noexcept;
+    /// Every live fiber, oldest first.
+    [[nodiscard]] fiber_core* first_fiber() const noexcept { return oldest_; }
+    [[nodiscard]] std::uint64_t live_fibers() const noexcept { return live_; }
+    [[nodiscard]] const hub_counters& counters() const noexcept { return counters_; }
+    [[nodiscard]] std::uint64_t timer_count() const noexcept { return timers_.size(); }
+    /// The time of the last poll: cheap, at most a slice old.
+    [[nodiscard]] std::int64_t time() const noexcept { return time_; }
+    /// Waits that end by something outside weft are going on, so this hub is not deadlocked.
+    void add_external() noexcept { ++externals_; }
+    void drop_external() noexcept { --externals_; }
+
+    /// Parks the running fiber until the hub has nothing else ready (gevent's idle).
+    void wait_idle();
+    /// Parks the running fiber until no other fiber is left, or nothing could wake those that are. False: the deadline came.
+    bool wait_quiescent(deadline d);
+    /// A kernel thread ends: kills its fibers and waits for them.
+    void kill_all() noexcept;
+    /// In the child of fork: the running fiber becomes the main fiber, everything else is dead, the loop is fresh.
+    void after_fork() noexcept;
+
+private:
+    friend class hub_registry;
+    friend class deadlock_check;
+
+    static void loop_entry(void* self) noexcept;
+    [[noreturn]] void loop() noexcept;
+    void poll() noexcept;
+    void block() noexcept;
+    void switch_away(fiber_core& from) noexcept;
+    void renew_slice() noexcept;
+    bool slice_used_up() noexcept;
+    void push_ready(fiber_core& f) noexcept {
+        f.become(fiber_state::ready);
+        f.next = nullptr;
+        (ready_head_ == nullptr ? ready_head_ : ready_tail_->next) = &f;
+        ready_tail_ = &f;
+    }
+    void push_remote(fiber_core& f) noexcept;
+    void drain_remote() noexcept;
+    void fire_timers() noexcept;
+    bool wake_quiet() noexcept;
+    void rouse_if_asleep() noexcept;
+    void withdraw(fiber_core& f) noexcept;
+    fiber_core* pop_ready() noexcept;
+
+    // The ready queue: FIFO, intrusive.
+    fiber_core* ready_head_ = nullptr;
+    fiber_core* ready_tail_ = nullptr;
+
+    // The slice: at most 1,000 switches or 1 ms between polls. The clock is read every check_every_ switches, a number
+    // that follows the length of the turns, since reading it costs more than a switch.
+    std::uint32_t check_in_ = 0;
+    std::uint32_t check_every_ = 1;
+    std::uint32_t switches_left_ = 0;
+    std::int64_t slice_end_ = 0;
+
+    fiber_core* ended_ = nullptr; // just left its stack for good
+    stack& loop_stack_;
+    context loop_;
+    timer_heap timers_;
+    watcher watcher_;
+    fiber_core main_;             // the thread's own stack
+    fiber_core* main_now_ = &main_; // after fork: the fiber that called it
+    std::int64_t time_ = 0;
+    std::int64_t externals_ = 0;
+    std::uint64_t live_ = 0;
+    fiber_core* oldest_ = nullptr;
+    fiber_core* newest_ = nullptr;
+    wait_list idle_;      // wait_idle
+    wait_list quiescent_; // wait_quiescent
+    hub_counters counters_;
+    int recheck_ms_ = 0;  // for a deadlock that a foreign thread may still resolve
+
+    // Any thread.
+    std::atomic<fiber_core*> remote_{nullptr};      // woken from elsewhere, newest first
+    std::atomic<fiber_core*> interrupts_{nullptr};  // to be interrupted, newest first
+    std::atomic<bool> asleep_{false};               // about to block, or blocked: needs a rouse
+    std::atomic<bool> hopeless_{false};             // blocked with nothing that could wake it but another thread
+    std::atomic<bool> deadlocked_{false};           // set by the check: the main fiber is to be told
+    hub* registry_next_ = nullptr;                  // guarded by the registry
+};
+
+} // namespace weft::rt

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/overflow.hpp"
+
+#include "core/fiber.hpp"
+#include "core/log.hpp"
+#include "core/sanitizer.hpp"
+#include "core/stack.hpp"
+#include "core/sys.hpp"
+#include "core/thread_state.hpp"
+
+#include <csignal>
+
+#include <execinfo.h>
+#include <pthread.h>
+#include <sys/mman.h>
+
+namespace weft::rt {
+
+namespace {
+
+constexpr std::size_t alternate_stack_size = 64 * 1024;
+constexpr int deepest_frames = 12;
+
+/// Runs on the alternate stack. Whatever the fault was, the program dies of it as it would have: the default action is restored
+/// and the faulting instruction runs again, or a signal that somebody sent is raised again.
+void on_fault(int signal, siginfo_t* info, void*) noexcept {
+    struct sigaction fallback {};
+    fallback.sa_handler = SIG_DFL;
+    ::sigaction(signal, &fallback, nullptr);
+    const fiber_core* f = this_thread_state.running;
+    const bool sent = info->si_code <= 0;
+    const stack* s = sent ? nullptr : stack_of_guard(info->si_addr);
+    if (s != nullptr && f != nullptr && f->machine.stack_base() == s->base) {
+        log_line line;
+        line << "stack overflow in fiber " << f->id;
+        if (!f->name.empty()) line << " (" << f->name << ")";
+        line << ": its stack has " << static_cast<std::uint64_t>(s->size() / 1024) << " KiB; deepest frames:";
+        line.write();
+        void* frames[deepest_frames + 2];
+        const int n = ::backtrace(frames, deepest_frames + 2); // from here on a second fault just kills
+        ::backtrace_symbols_fd(frames + (n > 2 ? 2 : 0), n > 2 ? n - 2 : n, 2);
+    }
+    if (sent) sys::call(SYS_tgkill, sys::getpid(), sys::gettid(), signal);
+}
+
+/// The thread's alternate stack, given back when it ends.
+struct alternate_stack {
+    void* memory = nullptr;
+    void install() noexcept {
+        stack_t now{};
+        if (memory != nullptr || ::sigaltstack(nullptr, &now) != 0 || (now.ss_flags & SS_DISABLE) == 0) return;
+        void* p = ::mmap(nullptr, alternate_stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED) return;
+        stack_t mine{};
+        mine.ss_sp = p;
+        mine.ss_size = alternate_stack_size;
+        if (::sigaltstack(&mine, nullptr) == 0) memory = p;
+        else ::munmap(p, alternate_stack_size);
+    }
+    ~alternate_stack() {
+        if (memory == nullptr) return;
+        stack_t now{};
+        if (::sigaltstack(nullptr, &now) == 0 && now.ss_sp == memory) {
+            stack_t off{};
+            off.ss_flags = SS_DISABLE;
+            ::sigaltstack(&off, nullptr);
+        }
+        ::munmap(memory, alternate_stack_size);
+    }
+};
+
+} // namespace
+
+void install_overflow_report() noexcept {
+    if constexpr (sanitizer::asan || sanitizer::tsan) return; // they report it themselves
+    thread_local alternate_stack alternate;
+    alternate.install();
+    struct sigaction now {};
+    if (::sigaction(SIGSEGV, nullptr, &now) != 0 || (now.sa_flags & SA_SIGINFO) != 0 || now.sa_handler != SIG_DFL)
+        return;
+    void* warm[1];
+    ::backtrace(warm, 1); // loads the unwinder now rather than in the handler
+    struct sigaction mine {};
+    mine.sa_sigaction = on_fault;
+    mine.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigemptyset(&mine.sa_mask);
+    ::sigaction(SIGSEGV, &mine, nullptr);
+}
+
+} // namespace weft::rt

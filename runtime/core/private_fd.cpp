@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/private_fd.hpp"
+
+#include "core/sys.hpp"
+
+#include <atomic>
+#include <cerrno>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+
+namespace weft::rt {
+
+namespace {
+
+// One bit a descriptor number; a number past the table is not protected.
+constexpr int bits = 1 << 20;
+constinit std::atomic<std::uint64_t> ours[bits / 64];
+
+void mark(int fd, bool on) noexcept {
+    if (fd < 0 || fd >= bits) return;
+    const std::uint64_t bit = std::uint64_t{1} << (fd % 64);
+    if (on) ours[fd / 64].fetch_or(bit, std::memory_order_relaxed);
+    else ours[fd / 64].fetch_and(~bit, std::memory_order_relaxed);
+}
+
+/// Where ours lie: the upper eighth of what the soft limit allows, at most 65,536 up.
+int high_ground() noexcept {
+    rlimit limit{};
+    long soft = 1024;
+    if (sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, sys::arg(&limit)) == 0)
+        soft = limit.rlim_cur > 65536 ? 65536 : static_cast<long>(limit.rlim_cur);
+    return static_cast<int>(soft - soft / 8 > 64 ? soft - soft / 8 : 0);
+}
+
+} // namespace
+
+int make_private(int fd) noexcept {
+    if (fd < 0) return fd;
+    const long moved = sys::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, high_ground());
+    if (moved >= 0) {
+        sys::close(fd);
+        fd = static_cast<int>(moved);
+    }
+    mark(fd, true);
+    return fd;
+}
+
+void forget_private(int& fd) noexcept {
+    if (fd < 0) return;
+    mark(fd, false);
+    sys::close(fd);
+    fd = -1;
+}
+
+bool is_private(int fd) noexcept {
+    return fd >= 0 && fd < bits &&
+           (ours[fd / 64].load(std::memory_order_relaxed) >> (fd % 64) & 1) != 0;
+}
+
+} // namespace weft::rt

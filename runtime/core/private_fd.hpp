@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// weft's own descriptors. They are close-on-exec and lie high, out of the way of programs that expect the lowest number.
+
+#include <weft/export.hpp>
+
+namespace weft::rt {
+
+/// Moves a new descriptor up and notes it as ours. Returns the new number; -1 stays -1 (with errno).
+int make_private(int fd) noexcept;
+/// Closes one of ours; -1 is ignored.
+void forget_private(int& fd) noexcept;
+/// Whether a number is one of ours, so that a program's "close everything" loop leaves it alone.
+[[nodiscard]] WEFT_API bool is_private(int fd) noexcept;
+
+} // namespace weft::rt

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/readiness.hpp"
+
+#include "core/hub.hpp"
+
+#include <atomic>
+#include <cerrno>
+#include <mutex>
+
+#include <sys/epoll.h>
+#include <sys/mman.h>
+
+namespace weft::rt {
+
+namespace {
+
+constexpr std::uint32_t always = EPOLLERR | EPOLLHUP;
+
+struct slot {
+    spinlock lock; // guards the rest
+    bool registered = false;
+    std::uint32_t armed = 0;      // the events registered at home; 0: disarmed
+    std::uint32_t latched = 0;    // events that came while nobody waited
+    std::uint32_t generation = 0; // counts the lives of the number; stale events carry an older one
+    hub* home = nullptr;
+    wait_list waiters;            // node.data: the events, as an integer
+};
+
+// Two levels; chunks are made when a number in them is first waited for, and never go.
+constexpr int chunk_slots = 1024;
+constexpr int chunk_count = 1 << 14;
+constinit std::atomic<slot*> chunks[chunk_count];
+
+slot* find(int fd) noexcept {
+    if (fd < 0 || fd >= chunk_slots * chunk_count) return nullptr;
+    slot* chunk = chunks[fd / chunk_slots].load(std::memory_order_acquire);
+    return chunk == nullptr ? nullptr : chunk + fd % chunk_slots;
+}
+
+slot* find_or_make(int fd) noexcept {
+    if (slot* s = find(fd)) return s;
+    if (fd < 0 || fd >= chunk_slots * chunk_count) return nullptr;
+    void* p = ::mmap(nullptr, sizeof(slot) * chunk_slots, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return nullptr;
+    auto* made = static_cast<slot*>(p); // zero is what every member starts with
+    slot* expected = nullptr;
+    if (!chunks[fd / chunk_slots].compare_exchange_strong(expected, made, std::memory_order_acq_rel)) {
+        ::munmap(p, sizeof(slot) * chunk_slots);
+        made = expected;
+    }
+    return made + fd % chunk_slots;
+}
+
+std::uint32_t events_of(const wait_node& n) noexcept {
+    return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(n.data));
+}
+
+/// What of `happened` ends a wait for `wanted`.
+constexpr std::uint32_t relevant(std::uint32_t happened, std::uint32_t wanted) noexcept {
+    if ((wanted & EPOLLIN) != 0) wanted |= EPOLLRDHUP;
+    return happened & (wanted | always);
+}
+
+int control(slot& s, int operation, int fd, std::uint32_t events) noexcept {
+    epoll_event e{};
+    e.events = events | EPOLLET;
+    e.data.u64 = static_cast<std::uint64_t>(s.generation) << 32 | static_cast<std::uint32_t>(fd);
+    return ::epoll_ctl(s.home->descriptor_set(), operation, fd, &e);
+}
+
+/// Sees to it that the slot's home hears of the events. 0 or the errno.
+int arm(slot& s, int fd, std::uint32_t events, hub& mine, bool fresh) noexcept {
+    if (s.registered && s.home != &mine && s.waiters.empty()) {
+        control(s, EPOLL_CTL_DEL, fd, 0);
+        s.registered = false;
+    }
+    if ((events & EPOLLIN) != 0) events |= EPOLLRDHUP;
+    if (s.registered && !fresh && (s.armed & events) == events) return 0;
+    if (!s.registered) {
+        s.home = &mine;
+        s.armed = 0;
+    }
+    const std::uint32_t wanted = s.armed | events;
+    int operation = s.registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    int result = control(s, operation, fd, wanted);
+    if (result != 0 && (errno == ENOENT || errno == EEXIST)) {
+        operation = errno == ENOENT ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+        result = control(s, operation, fd, wanted);
+    }
+    s.registered = result == 0;
+    s.armed = s.registered ? wanted : 0;
+    return result == 0 ? 0 : errno;
+}
+
+/// Takes what was latched for `events`.
+bool take_latched(slot& s, std::uint32_t events) noexcept {
+    const std::uint32_t hit = relevant(s.latched, events);
+    s.latched &= ~hit;
+    return hit != 0;
+}
+
+void forget(slot& s, int fd, bool unregister) noexcept {
+    if (s.registered && unregister) control(s, EPOLL_CTL_DEL, fd, 0);
+    s.registered = false;
+    s.armed = s.latched = 0;
+    ++s.generation;
+    s.waiters.wake_all();
+}
+
+void deliver(const epoll_event& e) noexcept {
+    const int fd = static_cast<int>(e.data.u64 & 0xffffffff);
+    slot* s = find(fd);
+    if (s == nullptr) return;
+    const std::lock_guard hold(s->lock);
+    if (static_cast<std::uint32_t>(e.data.u64 >> 32) != s->generation || !s->registered) return;
+    bool anybody = false;
+    std::uint32_t others = 0;
+    for (wait_node* n = s->waiters.front(); n != nullptr;) {
+        wait_node* next = s->waiters.after(*n);
+        if (relevant(e.events, events_of(*n)) != 0) {
+            wait_list::remove(*n);
+            anybody |= n->owner->wake();
+        } else {
+            others |= events_of(*n);
+        }
+        n = next;
+    }
+    if (anybody) return;
+    s->latched |= e.events;
+    if (control(*s, EPOLL_CTL_MOD, fd, others) == 0) s->armed = others;
+}
+
+} // namespace
+
+fd_wake readiness::wait(int fd, std::uint32_t events, deadline d, bool fresh) noexcept {
+    fd_interest one;
+    one.fd = fd;
+    one.events = events;
+    return wait_any({&one, 1}, d, fresh);
+}
+
+fd_wake readiness::wait_any(std::span<fd_interest> interests, deadline d, bool fresh) noexcept {
+    const inside_weft inside;
+    const int saved_errno = errno;
+    waiter w("a descriptor", interests.size() == 1 ? reinterpret_cast<void*>(static_cast<std::uintptr_t>(interests[0].fd))
+                                                   : nullptr);
+    w.mark_external();
+    hub& mine = *hub::current();
+    fd_wake at_once = fd_wake::deadline; // what was found while linking; deadline stands for nothing yet
+    std::size_t linked = 0;
+    for (fd_interest& i : interests) {
+        slot* s = find_or_make(i.fd);
+        if (s == nullptr) {
+            at_once = i.fd < 0 ? fd_wake::closed : fd_wake::failed;
+            break;
+        }
+        const std::lock_guard hold(s->lock);
+        if (take_latched(*s, i.events)) {
+            at_once = fd_wake::ready;
+            break;
+        }
+        if (const int error = arm(*s, i.fd, i.events, mine, fresh); error != 0) {
+            at_once = error == EPERM ? fd_wake::ready : error == EBADF ? fd_wake::closed : fd_wake::failed;
+            if (at_once == fd_wake::failed) errno = error;
+            break;
+        }
+        i.generation = s->generation;
+        i.node.owner = &w;
+        i.node.data = reinterpret_cast<void*>(static_cast<std::uintptr_t>(i.events));
+        s->waiters.push(i.node);
+        ++linked;
+    }
+    wake_reason reason = wake_reason::woken;
+    if (at_once == fd_wake::deadline) {
+        // Off this fiber the mark must not stay: other fibers of this kernel thread run meanwhile.
+        --this_thread_state.inside;
+        reason = w.suspend(d);
+        ++this_thread_state.inside;
+    }
+    bool closed = false;
+    for (fd_interest& i : interests.first(linked)) {
+        slot* s = find(i.fd);
+        const std::lock_guard hold(s->lock);
+        wait_list::remove(i.node);
+        closed |= s->generation != i.generation;
+    }
+    if (at_once != fd_wake::deadline) {
+        --this_thread_state.inside;
+        w.abandon();
+        ++this_thread_state.inside;
+        if (at_once != fd_wake::failed) errno = saved_errno;
+        return at_once;
+    }
+    errno = saved_errno;
+    if (closed) return fd_wake::closed;
+    switch (reason) {
+    case wake_reason::woken: return fd_wake::ready;
+    case wake_reason::deadline: return fd_wake::deadline;
+    case wake_reason::interrupted: return fd_wake::interrupted;
+    case wake_reason::deadlock: break;
+    }
+    return fd_wake::ready;
+}
+
+void readiness::opened(int fd) noexcept {
+    slot* s = find(fd);
+    if (s == nullptr) return;
+    const std::lock_guard hold(s->lock);
+    forget(*s, fd, false);
+}
+
+void readiness::closing(int fd) noexcept {
+    slot* s = find(fd);
+    if (s == nullptr) return;
+    const inside_weft inside;
+    const int saved_errno = errno;
+    const std::lock_guard hold(s->lock);
+    forget(*s, fd, true);
+    errno = saved_errno;
+}
+
+bool readiness::is_awaited(int fd) noexcept {
+    slot* s = find(fd);
+    if (s == nullptr) return false;
+    const std::lock_guard hold(s->lock);
+    return !s->waiters.empty();
+}
+
+void readiness::collect(hub& h) noexcept {
+    const inside_weft inside;
+    constexpr int batch = 128;
+    epoll_event events[batch];
+    int n = 0;
+    do {
+        n = ::epoll_wait(h.descriptor_set(), events, batch, 0);
+        for (int i = 0; i < n; ++i) deliver(events[i]);
+    } while (n == batch);
+}
+
+namespace {
+
+template <class F>
+void for_each_slot(F fn) noexcept {
+    for (int c = 0; c < chunk_count; ++c) {
+        slot* chunk = chunks[c].load(std::memory_order_acquire);
+        if (chunk == nullptr) continue;
+        for (int i = 0; i < chunk_slots; ++i) fn(chunk[i]);
+    }
+}
+
+} // namespace
+
+void readiness::hub_gone(hub& h) noexcept {
+    for_each_slot([&](slot& s) {
+        const std::lock_guard hold(s.lock);
+        if (s.home != &h) return;
+        s.registered = false;
+        s.home = nullptr;
+        s.armed = 0;
+        s.waiters.wake_all(); // they wait again, at home
+    });
+}
+
+void readiness::after_fork() noexcept {
+    for_each_slot([](slot& s) {
+        const std::uint32_t generation = s.generation;
+        new (&s) slot();
+        s.generation = generation;
+    });
+}
+
+} // namespace weft::rt

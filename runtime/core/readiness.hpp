@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Waiting for descriptors. A process-wide table has a slot for each descriptor number; a slot is registered, edge-triggered,
+// in the epoll set of one hub (its home) with exactly the events somebody has waited for.
+//
+// The protocol of a blocking call: attempt it without blocking; if it would block, wait() and attempt again. wait() may return
+// early (another reader was faster, an old edge), never late: an edge that nobody waited for is latched.
+
+#include <weft/deadline.hpp>
+#include <weft/detail/waiter.hpp>
+#include <weft/export.hpp>
+
+#include <cstdint>
+#include <span>
+
+namespace weft::rt {
+
+class hub;
+
+enum class fd_wake : std::uint8_t {
+    ready,       // attempt again
+    deadline,
+    interrupted, // kill or timeout scope
+    closed,      // the descriptor was closed, or is none: EBADF
+    failed,      // the kernel refuses to watch it for want of memory: errno is set
+};
+
+/// One descriptor of a wait for several.
+struct fd_interest {
+    int fd = -1;
+    std::uint32_t events = 0; // EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP; errors and hang-ups always wake
+    // The rest belongs to the wait.
+    wait_node node{};
+    std::uint32_t generation = 0;
+};
+
+class WEFT_API readiness {
+public:
+    /// Suspends the calling fiber until the descriptor may be ready. `fresh`: the caller does not hear of every close of
+    /// that number, so ask the kernel again (a system call more).
+    static fd_wake wait(int fd, std::uint32_t events, deadline d, bool fresh = false) noexcept;
+    /// The same for the first of several. What cannot be watched (a regular file) is ready.
+    static fd_wake wait_any(std::span<fd_interest> interests, deadline d, bool fresh = false) noexcept;
+
+    /// A descriptor number begins a new life.
+    static void opened(int fd) noexcept;
+    /// It is about to be closed: wakes who waits for it with `closed`, and forgets it.
+    static void closing(int fd) noexcept;
+    /// Whether anybody waits for it now.
+    static bool is_awaited(int fd) noexcept;
+
+    /// Asks the hub's set without waiting and wakes.
+    static void collect(hub& h) noexcept;
+    static void hub_gone(hub& h) noexcept;
+    static void after_fork() noexcept;
+};
+
+} // namespace weft::rt

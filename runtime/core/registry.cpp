@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/registry.hpp"
+
+#include "core/hub.hpp"
+#include "core/sys.hpp"
+
+#include <mutex>
+
+namespace weft::rt {
+
+namespace {
+
+constinit spinlock hubs_lock;
+constinit hub* main_thread_hub = nullptr;
+constinit int hub_count = 0;
+constinit std::atomic<int> helpers{0};
+constinit std::atomic<int> jobs{0};
+
+} // namespace
+
+constinit hub* hub_registry::newest_ = nullptr;
+
+void hub_registry::add(hub& h) noexcept {
+    const std::lock_guard hold(hubs_lock);
+    h.registry_next_ = newest_;
+    newest_ = &h;
+    ++hub_count;
+    if (on_main_thread()) main_thread_hub = &h;
+}
+
+void hub_registry::remove(hub& h) noexcept {
+    const std::lock_guard hold(hubs_lock);
+    for (hub** at = &newest_; *at != nullptr; at = &(*at)->registry_next_) {
+        if (*at != &h) continue;
+        *at = h.registry_next_;
+        break;
+    }
+    --hub_count;
+    if (main_thread_hub == &h) main_thread_hub = nullptr;
+}
+
+hub* hub_registry::main_hub() noexcept { return main_thread_hub; }
+spinlock& hub_registry::lock() noexcept { return hubs_lock; }
+int hub_registry::count() noexcept { return hub_count; }
+bool hub_registry::on_main_thread() noexcept { return sys::gettid() == sys::getpid(); }
+
+void hub_registry::after_fork(hub* survivor) noexcept {
+    hubs_lock.reset();
+    newest_ = survivor;
+    hub_count = survivor == nullptr ? 0 : 1;
+    main_thread_hub = survivor;
+    if (survivor != nullptr) survivor->registry_next_ = nullptr;
+    helpers.store(0, std::memory_order_relaxed);
+    jobs.store(0, std::memory_order_relaxed);
+}
+
+helper_thread::helper_thread() noexcept {
+    helpers.fetch_add(1, std::memory_order_relaxed);
+    this_thread_state.is_helper = true;
+}
+helper_thread::~helper_thread() { helpers.fetch_sub(1, std::memory_order_relaxed); }
+int helper_thread::count() noexcept { return helpers.load(std::memory_order_relaxed); }
+
+void job_begins() noexcept { jobs.fetch_add(1, std::memory_order_relaxed); }
+void job_ends() noexcept { jobs.fetch_sub(1, std::memory_order_release); }
+bool jobs_in_flight() noexcept { return jobs.load(std::memory_order_acquire) > 0; }
+
+} // namespace weft::rt

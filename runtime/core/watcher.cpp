@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/watcher.hpp"
+
+#include "core/hub.hpp"
+#include "core/log.hpp"
+#include "core/private_fd.hpp"
+#include "core/readiness.hpp"
+#include "core/thread_state.hpp"
+
+#include <cerrno>
+#include <cstdlib>
+#include <ctime>
+#include <new>
+#include <system_error>
+
+#include <ev.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+namespace weft::rt {
+
+struct watcher::watchers {
+    ev_io set;
+    ev_io timer;
+    ev_async async;
+};
+
+namespace {
+
+/// libev's allocator, on pages of our own: the program's malloc may itself enter intercepted calls. libev allocates a few
+/// small arrays per loop.
+struct block_header {
+    std::size_t bytes;
+};
+
+void* page_allocator(void* old, long wanted) noexcept {
+    auto* header = old == nullptr ? nullptr : static_cast<block_header*>(old) - 2;
+    if (wanted <= 0) {
+        if (header != nullptr) ::munmap(header, header->bytes);
+        return nullptr;
+    }
+    const std::size_t bytes = (static_cast<std::size_t>(wanted) + 2 * sizeof(block_header) + 4095) / 4096 * 4096;
+    if (header != nullptr && header->bytes == bytes) return old;
+    void* p = header == nullptr ? ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                                : ::mremap(header, header->bytes, bytes, MREMAP_MAYMOVE);
+    if (p == MAP_FAILED) return nullptr;
+    static_cast<block_header*>(p)->bytes = bytes;
+    return static_cast<block_header*>(p) + 2;
+}
+
+[[noreturn]] void out_of_descriptors(const char* what) {
+    throw std::system_error(errno, std::generic_category(), what);
+}
+
+} // namespace
+
+watcher::watcher(hub& owner) : owner_(owner) { make(); }
+
+void watcher::make() {
+    const inside_weft inside;
+    ::ev_set_allocator(page_allocator);
+    set_fd_ = make_private(::epoll_create1(EPOLL_CLOEXEC));
+    timer_fd_ = make_private(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    if (set_fd_ >= 0 && timer_fd_ >= 0) loop_ = ::ev_loop_new(unsigned{EVBACKEND_EPOLL} | unsigned{EVFLAG_NOENV});
+    if (loop_ == nullptr) {
+        release();
+        out_of_descriptors("weft: no descriptors for an event loop");
+    }
+    watchers_ = static_cast<watchers*>(page_allocator(nullptr, sizeof(watchers)));
+    if (watchers_ == nullptr) {
+        release();
+        throw std::bad_alloc();
+    }
+    ev_io_init(&watchers_->set, [](struct ev_loop*, ev_io* w, int) { static_cast<hub*>(w->data)->collect_events(); },
+               set_fd_, EV_READ);
+    ev_io_init(&watchers_->timer, [](struct ev_loop*, ev_io* w, int) {
+        std::uint64_t count = 0;
+        [[maybe_unused]] const auto n = ::read(w->fd, &count, sizeof count);
+        static_cast<watcher*>(w->data)->armed_for_ = never;
+    }, timer_fd_, EV_READ);
+    ev_async_init(&watchers_->async, [](struct ev_loop*, ev_async*, int) {});
+    watchers_->set.data = &owner_;
+    watchers_->timer.data = this;
+    ::ev_io_start(loop_, &watchers_->set);
+    ::ev_io_start(loop_, &watchers_->timer);
+    ::ev_async_start(loop_, &watchers_->async);
+}
+
+watcher::~watcher() { release(); }
+
+void watcher::release() noexcept {
+    const inside_weft inside;
+    if (loop_ != nullptr) ::ev_loop_destroy(loop_);
+    if (watchers_ != nullptr) page_allocator(watchers_, 0);
+    loop_ = nullptr;
+    watchers_ = nullptr;
+    armed_for_ = never;
+    forget_private(timer_fd_);
+    forget_private(set_fd_);
+}
+
+void watcher::remake() noexcept {
+    try {
+        make();
+    } catch (const std::exception& e) {
+        log_line line;
+        line << e.what() << ", after fork";
+        line.write();
+        std::abort();
+    }
+}
+
+void watcher::block(std::int64_t until) noexcept {
+    const inside_weft inside;
+    if (loop_ == nullptr) remake();
+    if (until < armed_for_) arm_timer(until); // one that is set too early only rouses the hub once for nothing
+    ::ev_run(loop_, EVRUN_ONCE);
+}
+
+void watcher::arm_timer(std::int64_t until) noexcept {
+    itimerspec when{};
+    if (until <= 0) until = 1; // zero would disarm it
+    when.it_value.tv_sec = until / 1'000'000'000;
+    when.it_value.tv_nsec = until % 1'000'000'000;
+    ::timerfd_settime(timer_fd_, TFD_TIMER_ABSTIME, &when, nullptr);
+    armed_for_ = until;
+}
+
+void watcher::rouse() noexcept {
+    const inside_weft inside;
+    const int saved_errno = errno;
+    ::ev_async_send(loop_, &watchers_->async);
+    errno = saved_errno;
+}
+
+} // namespace weft::rt
