@@ -14,11 +14,7 @@ weft_option(WEFT_BUILD_TESTS "Build weft's tests" ${PROJECT_IS_TOP_LEVEL})
 weft_option(WEFT_BUILD_SAMPLES "Build weft's sample programs" ${PROJECT_IS_TOP_LEVEL})
 option(WEFT_INSTALL "Add weft to the install target" ${PROJECT_IS_TOP_LEVEL})
 
-set(weft_in_ci OFF)
-if(PROJECT_IS_TOP_LEVEL AND NOT "$ENV{CI}" STREQUAL "")
-    set(weft_in_ci ON)
-endif()
-option(WEFT_WERROR "Warnings are errors (default: where CI is set in the environment)" ${weft_in_ci})
+set(WEFT_WERROR "auto" CACHE STRING "Warnings are errors: ON, OFF, or auto, which is ON where CI is set in the environment")
 set(WEFT_SANITIZE "" CACHE STRING "Value of -fsanitize= for everything built here, as in address,undefined")
 option(WEFT_COVERAGE "Instrument for gcov" OFF)
 
