@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs one probe in one mode and holds its lines against those of the bare run.
+
+    probe.py MODE --lines FILE --program P [--early E] [--object O] [--weft W] [--shim S]
+
+bare      P as it is; its lines go to FILE
+run       W run P
+preload   LD_PRELOAD=S P
+preinit   LD_PRELOAD=S E, whose cases run from .preinit_array and once more from main
+ctor      LD_PRELOAD=S:O true: O's constructor runs before the shim's
+inert     as preinit, but without the shim: shows that a probe itself does not mind being early
+
+Every field must be equal; only the milliseconds may differ by a fifth and a little, and because a busy machine can
+delay either run, a difference that lies in the milliseconds alone is measured again, a few times.
+"""
+import argparse
+import os
+import signal
+import subprocess
+import sys
+
+ATTEMPTS = 4
+SLACK_MS = 20
+
+
+def run(command, environment, limit):
+    """The output of a command; the whole process group is ended when it runs past its limit."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("WEFT_") and k != "LD_PRELOAD"}
+    env.update(environment)
+    process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
+    try:
+        output, _ = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        sys.exit(f"{output}\nFAIL: no end within {limit} s; the case after the last line hangs")
+    if process.returncode != 0:
+        sys.exit(f"{output}\nFAIL: exit status {process.returncode}")
+    return output
+
+
+def parse(output):
+    """Maps each label to (its exact fields, milliseconds or None)."""
+    lines = {}
+    for line in output.splitlines():
+        fields = line.split(" ")
+        if len(fields) != 6:
+            sys.exit(f"{output}\nFAIL: not a line of a probe: {line!r}")
+        label, *exact, ms = fields
+        if label in lines:
+            sys.exit(f"FAIL: label {label} printed twice")
+        lines[label] = (exact, None if ms == "-" else int(ms))
+    if not lines:
+        sys.exit("FAIL: the probe printed nothing")
+    return lines
+
+
+def near(bare, other):
+    if bare is None or other is None:
+        return bare == other
+    return abs(bare - other) <= max(bare, other) * 0.2 + SLACK_MS
+
+
+def differences(bare, other, prefix):
+    """Two lists: what differs in the exact fields, and what only in time."""
+    exact, timed = [], []
+    for label in sorted(bare.keys() | other.keys()):
+        if label not in other:
+            exact.append(f"{prefix}{label}: missing")
+        elif label not in bare:
+            exact.append(f"{prefix}{label}: only here")
+        elif bare[label][0] != other[label][0]:
+            exact.append(f"{prefix}{label}: bare {' '.join(bare[label][0])}, here {' '.join(other[label][0])}")
+        elif not near(bare[label][1], other[label][1]):
+            timed.append(f"{prefix}{label}: bare {bare[label][1]} ms, here {other[label][1]} ms")
+    return exact, timed
+
+
+def compare(bare, other, mode):
+    if mode not in ("preinit", "inert"):
+        return differences(bare, other, "")
+    early = {k: v for k, v in other.items() if not k.startswith("main:")}
+    later = {k.removeprefix("main:"): v for k, v in other.items() if k.startswith("main:")}
+    first, second = differences(bare, early, "early:"), differences(bare, later, "main:")
+    return first[0] + second[0], first[1] + second[1]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mode", choices=["bare", "run", "preload", "preinit", "ctor", "inert"])
+    parser.add_argument("--lines", required=True)
+    parser.add_argument("--program", required=True)
+    for name in ("early", "object", "weft", "shim"):
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--limit", type=float, default=90)
+    args = parser.parse_args()
+
+    command, environment = {
+        "bare": lambda: ([args.program], {}),
+        "run": lambda: ([args.weft, "run", args.program], {}),
+        "preload": lambda: ([args.program], {"LD_PRELOAD": args.shim}),
+        "preinit": lambda: ([args.early], {"LD_PRELOAD": args.shim}),
+        "ctor": lambda: (["/bin/true"], {"LD_PRELOAD": f"{args.shim}:{args.object}"}),
+        "inert": lambda: ([args.early], {}),
+    }[args.mode]()
+
+    if args.mode == "bare":
+        output = run(command, environment, args.limit)
+        lines = parse(output)
+        with open(args.lines + ".new", "w") as file:
+            file.write(output)
+        os.replace(args.lines + ".new", args.lines)
+        print(f"{len(lines)} lines")
+        return
+    with open(args.lines) as file:
+        bare = parse(file.read())
+    suspects = None
+    for attempt in range(ATTEMPTS):
+        exact, timed = compare(bare, parse(run(command, environment, args.limit)), args.mode)
+        if exact:
+            sys.exit("\n".join(exact + timed) + f"\nFAIL: {len(exact)} of {len(bare)} lines differ from the bare run")
+        labels = {line.split(" ")[0]: line for line in timed}
+        suspects = labels if suspects is None else {k: v for k, v in labels.items() if k in suspects}
+        if not suspects:
+            print(f"{len(bare)} lines as bare" + (f" at attempt {attempt + 1}" if attempt else ""))
+            return
+    sys.exit("\n".join(suspects.values()) + f"\nFAIL: {len(suspects)} lines took another time, {ATTEMPTS} times over")
+
+
+if __name__ == "__main__":
+    main()
