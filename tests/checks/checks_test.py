@@ -105,6 +105,12 @@ class public_header_test(in_a_folder):
         found = self.offences("#pragma once\n/// @code\n/// thrice(2);\n/// @endcode\ninline int twice(int n) { return n; }\n")
         self.assertIn("example 1 does not compile", found[0])
 
+    def test_header_that_weft_hpp_leaves_out_is_found(self):
+        self.write("weft/a.hpp", "#pragma once\n")
+        self.write("weft/b.hpp", "#pragma once\n")
+        found = self.offences("#pragma once\n#include <weft/b.hpp>\n/// @code\n/// @endcode\n", "weft/weft.hpp")
+        self.assertEqual(found, ["weft/weft.hpp: does not include weft/a.hpp"])
+
     def test_second_wrong_example_is_found(self):
         found = self.offences("#pragma once\n/// @code\n/// int n = 1;\n/// @endcode\n/// @code\n/// n = 1;\n/// @endcode\n")
         self.assertIn("example 2 does not compile", found[0])

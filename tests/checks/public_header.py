@@ -60,10 +60,19 @@ def find(header, command):
     return None
 
 
+def left_out(path):
+    """The headers beside weft.hpp that it does not include; it promises all."""
+    text = path.read_text()
+    names = sorted(other.name for other in path.parent.glob("*.hpp") if other != path)
+    return [f"weft/weft.hpp: does not include weft/{name}" for name in names if f"#include <weft/{name}>" not in text]
+
+
 def offences(header, command):
     path = find(header, command)
     if path is None:
         return [f"{header}: not found"]
+    if header == "weft/weft.hpp" and left_out(path):
+        return left_out(path)
     # Twice: the second time #pragma once must be there.
     alone = compile_text([*command, "-Werror"], f"#include <{header}>\n#include <{header}>\n")
     if alone:
