@@ -14,7 +14,7 @@ function(weft_test_options target)
     target_include_directories(${target} PRIVATE
         "${PROJECT_SOURCE_DIR}/runtime" "${PROJECT_SOURCE_DIR}/shim" "${PROJECT_SOURCE_DIR}/tests")
     target_link_libraries(${target} PRIVATE weft::weft Catch2::Catch2)
-    target_compile_options(${target} PRIVATE -fpch-preprocess) # lets ccache see through the precompiled header
+    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>) # lets ccache see through the precompiled header
 endfunction()
 
 add_library(weft-test-pch OBJECT "${CMAKE_CURRENT_SOURCE_DIR}/support/precompiled.cpp")
