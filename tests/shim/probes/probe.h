@@ -217,6 +217,8 @@ QUIET static void tcp_pair(int pair[2]) {
     must((int)syscall(SYS_connect, pair[0], &where, sizeof where), "connect");
     pair[1] = must((int)syscall(SYS_accept4, listener, NULL, NULL, 0), "accept");
     close(listener);
+    const int on = 1;  // no waiting for a delayed acknowledgement
+    for (int i = 0; i < 2; ++i) setsockopt(pair[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 enum medium { on_pipe, on_unix, on_tcp, media };
