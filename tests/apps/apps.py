@@ -124,7 +124,7 @@ def curl_parallel(peer):
 
 @case()
 def curl_limited_rate(peer):
-    return curl("--limit-rate", "600k", "-r", "9600000-", "-o", "out", peer.url("/big"))
+    return curl("--limit-rate", "6M", "-o", "out", peer.url("/big"))
 
 
 @case()

@@ -160,6 +160,16 @@ FOR_EACH_SENDER(interrupted) {
     close_pair(p);
 }
 
+FOR_EACH_SENDER(restarted) {
+    handle(SIGUSR1, SA_RESTART);
+    fill(p[1], kind);
+    PEER { close(p[1]); delay(50); poke(SIGUSR1); delay(50); drain(p[0], 1L << 30); }
+    begin();
+    done(give(p[1], 70000, 0), NULL, -1);
+    fact("caught", caught);
+    close_pair(p);
+}
+
 FOR_EACH_SENDER(interrupted_midway) {
     handle(SIGUSR1, SA_RESTART);
     PEER { delay(60); poke(SIGUSR1); }
