@@ -218,11 +218,11 @@ void interruption_point_slow(parkable& self);
 void interruption_point() {
     fiber_core* f = this_thread_state.running;
     if (f == nullptr) {
-        if (hub::current() == nullptr && thread_parker::current().scopes != nullptr)
+        if (hub::current() == nullptr && thread_parker::current().scopes != nullptr && thread_parker::current().deferrals == 0)
             interruption_point_slow(thread_parker::current());
         return;
     }
-    if (!f->has_pending()) return;
+    if (!f->has_pending() || f->deferrals != 0) return;
     if (f->kill_pending.load(std::memory_order_acquire)) {
         std::exception_ptr thrown;
         {

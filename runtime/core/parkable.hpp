@@ -66,6 +66,7 @@ public:
     const void* object = nullptr;
 
     timeout_scope* scopes = nullptr; // innermost first
+    std::uint32_t deferrals = 0;     // no_interruption objects alive
 
 protected:
     enum state : std::uint8_t {

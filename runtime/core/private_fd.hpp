@@ -8,9 +8,9 @@
 namespace weft::rt {
 
 /// Moves a new descriptor up and notes it as ours. Returns the new number; -1 stays -1 (with errno).
-int make_private(int fd) noexcept;
+WEFT_API int make_private(int fd) noexcept;
 /// Closes one of ours; -1 is ignored.
-void forget_private(int& fd) noexcept;
+WEFT_API void forget_private(int& fd) noexcept;
 /// Whether a number is one of ours, so that a program's "close everything" loop leaves it alone.
 [[nodiscard]] WEFT_API bool is_private(int fd) noexcept;
 

@@ -26,7 +26,7 @@ public:
     /// In the child of fork: only `survivor` (may be null) is left.
     static void after_fork(hub* survivor) noexcept;
     /// Whether the calling thread is the process's main thread.
-    static bool on_main_thread() noexcept;
+    WEFT_API static bool on_main_thread() noexcept;
 
 private:
     static constinit hub* newest_;

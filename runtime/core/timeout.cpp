@@ -3,6 +3,7 @@
 #include <weft/timeout.hpp>
 
 #include "core/hub.hpp"
+#include "core/interruption.hpp"
 #include "core/parkable.hpp"
 
 #include <string>
@@ -82,7 +83,7 @@ void interruption_point_slow(parkable& self) {
 
 int interruption_errno(bool mark) noexcept {
     fiber_core* f = this_thread_state.running;
-    if (f == nullptr || !f->has_pending()) return 0;
+    if (f == nullptr || !f->has_pending() || f->deferrals != 0) return 0;
     if (f->kill_pending.load(std::memory_order_acquire)) return ECANCELED;
     timeout_scope* s = due(*f);
     if (s == nullptr) return 0;

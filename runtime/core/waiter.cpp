@@ -57,7 +57,7 @@ void wait_list::wake_all() noexcept {
 // --- The waiter ---
 
 waiter::waiter(const char* what, const void* object, interruption mode) noexcept
-    : self_(current_parkable()), epoch_(self_.arm(mode)) {
+    : self_(current_parkable()), epoch_(self_.arm(self_.deferrals == 0 ? mode : interruption::deferred)) {
     node.owner = this;
     self_.what = what;
     self_.object = object;
@@ -91,6 +91,9 @@ bool waiter::abandon() noexcept {
     if (self_.is_fiber()) static_cast<fiber_core&>(self_).owner->park();
     return false;
 }
+
+no_interruption::no_interruption() : self_(current_parkable()) { ++self_.deferrals; }
+no_interruption::~no_interruption() { --self_.deferrals; }
 
 bool deadline_reached(wake_reason reason) {
     switch (reason) {

@@ -122,6 +122,19 @@ private:
 /// pending it returns, and the caller tries again from its start.
 WEFT_API void interruption_point();
 
+/// While it lives, kill and timeout scopes do not interrupt the calling fiber: they are kept for its next wait after that.
+/// For what must be waited for on the way out: a lock to be taken back, fibers that use this frame. Nests.
+class WEFT_API no_interruption {
+public:
+    no_interruption();
+    no_interruption(const no_interruption&) = delete;
+    no_interruption& operator=(const no_interruption&) = delete;
+    ~no_interruption();
+
+private:
+    parkable& self_;
+};
+
 /// For a wait that ended with `wake_reason::deadlock`: throws deadlock_error with the report of who waits for what.
 [[noreturn]] WEFT_API void throw_deadlock();
 

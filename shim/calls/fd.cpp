@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "calls/fd.hpp"
+
+#include "calls/wait.hpp"
+#include "core/private_fd.hpp"
+#include "core/real.hpp"
+
+namespace weft::shim::fd {
+
+namespace {
+
+bool weft_calls() noexcept { return rt::this_thread_state.inside > 0; }
+
+} // namespace
+
+int made(int fd) noexcept {
+    if (fd < 0) return fd;
+    if (weft_calls()) return rt::make_private(fd); // libev's own: out of the program's way
+    descriptor::opened(fd);
+    return fd;
+}
+
+int made_pair(int result, const int fds[2]) noexcept {
+    if (result != 0 || weft_calls()) return result;
+    descriptor::opened(fds[0]);
+    descriptor::opened(fds[1]);
+    return result;
+}
+
+int close(int fd) noexcept {
+    if (weft_calls()) {
+        if (!rt::is_private(fd)) return real().close(fd);
+        rt::forget_private(fd);
+        return 0;
+    }
+    if (rt::is_private(fd)) return fail(EBADF);
+    descriptor::closing(fd);
+    return real().close(fd);
+}
+
+int close_file(FILE* file) noexcept {
+    const int fd = file == nullptr ? -1 : ::fileno(file);
+    if (fd >= 0) descriptor::closing(fd);
+    return real().fclose(file);
+}
+
+int replace(int from, int to, int flags, bool with_flags) noexcept {
+    if (rt::is_private(to) && !weft_calls()) return fail(EBADF);
+    const bool valid = from != to && from >= 0 && to >= 0 && real().fcntl(from, F_GETFD) >= 0;
+    if (valid) descriptor::closing(to);
+    const int result = with_flags ? real().dup3(from, to, flags) : real().dup2(from, to);
+    if (valid && result >= 0) descriptor::opened(to);
+    return result;
+}
+
+int set_option(int fd, int level, int name, const void* value, socklen_t size) noexcept {
+    const int result = real().setsockopt(fd, level, name, value, size);
+    if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO)) settings_changed();
+    return result;
+}
+
+int control(int (*real_fcntl)(int, int, ...), int fd, int command, void* argument) noexcept {
+    const int result = real_fcntl(fd, command, argument);
+    if (command == F_SETFL) settings_changed();
+    if ((command == F_DUPFD || command == F_DUPFD_CLOEXEC) && result >= 0) made(result);
+    return result;
+}
+
+int device_control(int fd, unsigned long request, void* argument) noexcept {
+    const int result = real().ioctl(fd, request, argument);
+    if (request == FIONBIO) settings_changed();
+    return result;
+}
+
+} // namespace weft::shim::fd

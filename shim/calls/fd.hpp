@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Descriptors begin, change and end. None of it waits; the runtime must know, because numbers are used again.
+
+#include <cstdio>
+
+#include <sys/socket.h>
+
+namespace weft::shim::fd {
+
+/// A call made a new descriptor (or failed, with -1): passes the number on. Those that weft itself makes are moved up.
+int made(int fd) noexcept;
+int made_pair(int result, const int fds[2]) noexcept;
+/// close: whoever waits for the descriptor gets EBADF before the number can be used again. weft's own are no descriptors of
+/// the program: EBADF.
+int close(int fd) noexcept;
+int close_file(FILE* file) noexcept;
+/// dup2 and dup3.
+int replace(int from, int to, int flags, bool with_flags) noexcept;
+int set_option(int fd, int level, int name, const void* value, socklen_t size) noexcept;
+int control(int (*real_fcntl)(int, int, ...), int fd, int command, void* argument) noexcept;
+int device_control(int fd, unsigned long request, void* argument) noexcept;
+
+} // namespace weft::shim::fd

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sleeps and yields.
+#include "calls/wait.hpp"
+#include "core/real.hpp"
+
+#include <weft/export.hpp>
+
+#include <algorithm>
+
+namespace weft::shim {
+
+namespace {
+
+constexpr std::int64_t second = 1'000'000'000;
+
+constexpr bool valid(const timespec& t) noexcept { return t.tv_sec >= 0 && t.tv_nsec >= 0 && t.tv_nsec < second; }
+
+std::chrono::nanoseconds duration_of(const timespec& t) noexcept {
+    constexpr std::int64_t most_seconds = INT64_MAX / second - 1;
+    if (t.tv_sec > most_seconds) return std::chrono::nanoseconds::max();
+    return std::chrono::nanoseconds(t.tv_sec * second + t.tv_nsec);
+}
+
+timespec timespec_of(std::chrono::nanoseconds d) noexcept {
+    return {d.count() / second, d.count() % second};
+}
+
+/// Sleeps. 0, or the errno with which the call must fail because the fiber is interrupted.
+int sleep_until(deadline until) noexcept {
+    for (;;) {
+        if (const int error = refused_wait(); error != 0) return error;
+        if (until.expired()) {
+            rt::hub::current()->yield();
+            return 0;
+        }
+        rt::waiter w("a sleep");
+        if (w.suspend(until) == rt::wake_reason::deadline) return 0;
+        if (const int error = rt::interruption_errno(true); error != 0) return error;
+    }
+}
+
+/// Sleeps so long; what is left of it in `rest` if it fails.
+int sleep_for(std::chrono::nanoseconds d, std::chrono::nanoseconds& rest) noexcept {
+    const deadline until(d);
+    const int error = sleep_until(until);
+    rest = error == 0 ? std::chrono::nanoseconds(0) : until.remaining();
+    return error;
+}
+
+} // namespace
+
+namespace time {
+
+int nanosleep(const timespec* wanted, timespec* left) noexcept {
+    if (wanted == nullptr || !valid(*wanted)) return real().nanosleep(wanted, left);
+    std::chrono::nanoseconds rest{};
+    const int saved_errno = errno;
+    const int error = sleep_for(duration_of(*wanted), rest);
+    if (error != 0 && left != nullptr) *left = timespec_of(rest);
+    errno = saved_errno;
+    return error == 0 ? 0 : fail(error);
+}
+
+/// Returns the error number, as clock_nanosleep does.
+int clock_nanosleep(clockid_t clock, int flags, const timespec* wanted, timespec* left) noexcept {
+    const bool wall = clock == CLOCK_REALTIME || clock == CLOCK_TAI;
+    if ((!wall && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME) || wanted == nullptr || !valid(*wanted))
+        return real().clock_nanosleep(clock, flags, wanted, left);
+    const int saved_errno = errno;
+    int error = 0;
+    if ((flags & TIMER_ABSTIME) != 0) {
+        timespec now{};
+        ::clock_gettime(clock, &now);
+        const auto until = duration_of(*wanted);
+        const auto at = duration_of(now);
+        error = sleep_until(until == std::chrono::nanoseconds::max() ? deadline() : deadline(until - at));
+    } else {
+        std::chrono::nanoseconds rest{};
+        error = sleep_for(duration_of(*wanted), rest);
+        if (error != 0 && left != nullptr) *left = timespec_of(rest);
+    }
+    errno = saved_errno;
+    return error;
+}
+
+unsigned sleep(unsigned seconds) noexcept {
+    std::chrono::nanoseconds rest{};
+    const int saved_errno = errno;
+    const int error = sleep_for(std::chrono::seconds(seconds), rest);
+    errno = error == 0 ? saved_errno : error;
+    return static_cast<unsigned>((rest.count() + second / 2) / second);
+}
+
+int usleep(useconds_t microseconds) noexcept {
+    std::chrono::nanoseconds rest{};
+    const int saved_errno = errno;
+    const int error = sleep_for(std::chrono::microseconds(microseconds), rest);
+    errno = saved_errno;
+    return error == 0 ? 0 : fail(error);
+}
+
+} // namespace time
+
+} // namespace weft::shim
+
+using weft::shim::family;
+using weft::shim::gate;
+using weft::shim::real;
+
+extern "C" {
+
+WEFT_API unsigned sleep(unsigned seconds) {
+    return gate::open(family::time) ? weft::shim::time::sleep(seconds) : real().sleep(seconds);
+}
+WEFT_API int usleep(useconds_t microseconds) {
+    return gate::open(family::time) ? weft::shim::time::usleep(microseconds) : real().usleep(microseconds);
+}
+WEFT_API int nanosleep(const timespec* wanted, timespec* left) {
+    return gate::open(family::time) ? weft::shim::time::nanosleep(wanted, left) : real().nanosleep(wanted, left);
+}
+WEFT_API int clock_nanosleep(clockid_t clock, int flags, const timespec* wanted, timespec* left) {
+    return gate::open(family::time) ? weft::shim::time::clock_nanosleep(clock, flags, wanted, left)
+                                    : real().clock_nanosleep(clock, flags, wanted, left);
+}
+WEFT_API int sched_yield() noexcept {
+    if (!gate::open(family::time)) return real().sched_yield();
+    weft::rt::hub::current()->yield();
+    return 0;
+}
+
+} // extern "C"

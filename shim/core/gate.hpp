@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Whether a call is served by the runtime or is libc's, arguments and errno untouched (invariant 8).
+
+#include "core/hub.hpp"
+#include "core/thread_state.hpp"
+
+#include <atomic>
+#include <cstdint>
+
+namespace weft::shim {
+
+enum class family : std::uint8_t {
+#define WEFT_FAMILY(name, help) name,
+#include "core/families.def"
+#undef WEFT_FAMILY
+};
+
+class gate {
+public:
+    /// True: serve it. The call is made on a fiber, not by weft itself, its family is on, and there is something to gain.
+    static bool open(family f) noexcept {
+        const rt::thread_state& here = rt::this_thread_state;
+        if (here.running == nullptr) return always_serve_ && make_hub(f);
+        return here.inside == 0 && is_on(f) && !alone(*here.running);
+    }
+    static bool is_on(family f) noexcept { return (families_.load(std::memory_order_relaxed) >> bit(f) & 1) != 0; }
+    static void switch_family(family f, bool on) noexcept {
+        if (on) families_.fetch_or(1U << bit(f), std::memory_order_relaxed);
+        else families_.fetch_and(~(1U << bit(f)), std::memory_order_relaxed);
+    }
+    /// A preloaded program's calls are served even while it has a single fiber: for testing.
+    static void always_serve() noexcept { always_serve_ = true; }
+
+private:
+    static constexpr unsigned bit(family f) noexcept { return static_cast<unsigned>(f); }
+    /// With one fiber and nothing else to run, a preloaded program makes the real call.
+    static bool alone(rt::fiber_core& f) noexcept {
+        return preloaded_ && !always_serve_ && f.owner->live_fibers() == 1 && !f.has_pending();
+    }
+    static bool make_hub(family f) noexcept;
+
+    friend void initialise() noexcept;
+    static constinit std::atomic<std::uint32_t> families_;
+    static constinit bool always_serve_;
+    static constinit bool preloaded_;
+};
+
+} // namespace weft::shim

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// The shim's start, in order. Calls that come before it (from constructors that run earlier) are served by constant-initialised
+// state alone: not on a fiber, so the real function.
+//
+// 1. libweft.so is of our version, or we stop here.
+// 2. libc's functions are resolved (an earlier call may have done it).
+// 3. How we came in: preloaded or linked.
+// 4. Options from the environment, families switched.
+// 5. The fork handler.
+
+#include "core/descriptor.hpp"
+#include "core/gate.hpp"
+#include "core/shim_options.hpp"
+#include "core/real.hpp"
+
+#include "core/log.hpp"
+#include "core/options.hpp"
+#include "core/sys.hpp"
+#include <weft/version.hpp>
+
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+
+#include <pthread.h>
+
+namespace weft::shim {
+
+namespace {
+
+constexpr std::string_view library = "libweft-shim.so";
+
+void refuse_other_version() noexcept {
+    const std::string_view loaded = weft_version();
+    if (loaded == version) return;
+    rt::log_line line;
+    line << "libweft-shim " << version << " found libweft " << loaded << ": install the same version of both";
+    line.write();
+    rt::sys::call(SYS_exit_group, 127);
+}
+
+/// Takes our entry out of LD_PRELOAD, so that children run bare.
+void unfollow() noexcept {
+    char* list = std::getenv("LD_PRELOAD");
+    if (list == nullptr) return;
+    char* out = list;
+    for (char* p = list; *p != 0;) {
+        const std::size_t separators = std::strspn(p, " :");
+        const std::size_t word = std::strcspn(p + separators, " :");
+        if (std::string_view(p + separators, word).find(library) == std::string_view::npos) {
+            std::memmove(out, p, separators + word);
+            out += separators + word;
+        }
+        p += separators + word;
+    }
+    *out = 0;
+    if (*list == 0) ::unsetenv("LD_PRELOAD");
+}
+
+} // namespace
+
+void initialise() noexcept {
+    refuse_other_version(); // 1
+    resolve_real();         // 2
+    const char* preload = std::getenv("LD_PRELOAD");
+    const bool preloaded = preload != nullptr && std::string_view(preload).find(library) != std::string_view::npos; // 3
+    rt::process_options().preloaded = gate::preloaded_ = preloaded;
+    const shim_options options = read_options(); // 4
+    if (preloaded) gate::families_.store(~std::uint32_t{0}, std::memory_order_relaxed);
+    gate::families_.fetch_and(~options.families_off, std::memory_order_relaxed);
+    rt::process_options().verbose = options.verbose;
+    if (options.always_serve) gate::always_serve();
+    if (preloaded && !options.follow) unfollow();
+    ::pthread_atfork(nullptr, nullptr, [] { descriptors_after_fork(); }); // 5
+    if (options.verbose) {
+        rt::log_line line;
+        line << "libweft-shim " << version << (preloaded ? " preloaded" : " linked") << " into process "
+             << rt::sys::getpid();
+        line.write();
+    }
+}
+
+namespace {
+
+[[gnu::constructor(101)]] void start() noexcept { initialise(); }
+
+} // namespace
+
+} // namespace weft::shim

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// libc's own functions, behind our stubs. `real().read` is always libc's.
+
+#include <cstddef>
+#include <string_view>
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+// The names that fortified binaries import; libc exports them without declaring them outside its fortify headers.
+extern "C" {
+ssize_t __read_chk(int fd, void* buffer, std::size_t size, std::size_t capacity);
+ssize_t __recv_chk(int fd, void* buffer, std::size_t size, std::size_t capacity, int flags);
+ssize_t __recvfrom_chk(int fd, void* buffer, std::size_t size, std::size_t capacity, int flags, sockaddr* from,
+                       socklen_t* from_size);
+int __poll_chk(pollfd* fds, nfds_t count, int timeout, std::size_t capacity);
+int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask, std::size_t capacity);
+}
+
+namespace weft::shim {
+
+struct real_calls {
+#define WEFT_CALL(name, family) decltype(&::name) name;
+#include "core/calls.def"
+#undef WEFT_CALL
+};
+
+/// What `real` returns before its pointers are there: it resolves them. Nothing here needs a constructor to have run.
+const real_calls& resolve_real() noexcept;
+
+extern constinit real_calls real_table;
+extern constinit bool real_resolved;
+
+inline const real_calls& real() noexcept { return __builtin_expect(real_resolved, 1) ? real_table : resolve_real(); }
+
+/// The real function of that name, or nullptr.
+void* real_by_name(std::string_view name) noexcept;
+
+} // namespace weft::shim
