@@ -27,10 +27,6 @@ milliseconds pause_before_retry(milliseconds first, int attempts, milliseconds a
     return std::min(std::max(doubled, asked), longest_pause);
 }
 
-std::string target_of(const record& row) {
-    return row.redirected() ? row.location : std::string();
-}
-
 } // namespace
 
 crawler::crawler(const options& settings, row_files& rows)
@@ -47,8 +43,7 @@ void crawler::restore() {
         std::copy_if(row.links.begin(), row.links.end(), std::back_inserter(links), [&](const std::string& link) {
             return settings_.where.contains(link);
         });
-        const auto target = target_of(row);
-        frontier_.restore(row.url, row.depth, links, settings_.where.contains(target) ? target : std::string());
+        frontier_.restore(row.url, row.depth, links, followed_target(row));
         numbers_.add_past(row, !settings_.report.empty());
         if (store_ && row.status / 100 == 2) store_->remember(row.url);
     }
@@ -117,12 +112,15 @@ void crawler::do_page(fetcher& with, frontier::job taken) {
     if (good && store_) store_->save(row.url, got->body);
     write(row);
 
-    if (row.redirected()) {
-        const bool follow = resolve_url(row.url, row.location) && settings_.where.contains(row.location);
-        return frontier_.finish_redirect(taken.url, follow ? row.location : std::string());
-    }
+    if (row.redirected()) return frontier_.finish_redirect(taken.url, followed_target(row));
     std::erase_if(row.links, [&](const std::string& link) { return !settings_.where.contains(link); });
     frontier_.finish_page(taken.url, row.links);
+}
+
+/// Where a redirect leads, if the crawl follows it; or nothing.
+std::string crawler::followed_target(const record& row) const {
+    const bool followed = row.redirected() && parse_url(row.location) && settings_.where.contains(row.location);
+    return followed ? row.location : std::string();
 }
 
 void crawler::do_rules(fetcher& with, frontier::job taken) {
@@ -181,8 +179,9 @@ std::string crawler::refusal(const std::string& url) const {
     return trouble == rules_trouble_.end() ? text : text + ", which cannot be read: " + trouble->second;
 }
 
-/// Hands out what may start now, as far as there are fibers for it, and ends the crawl when nothing is left.
-void crawler::pump() {
+/// Hands out what may start now, as far as there are fibers for it, and ends the crawl when nothing is left. Returns when it
+/// is worth trying again though no page was finished by then.
+weft::deadline crawler::hand_out() {
     const auto free = [&] { return frontier_.running() < static_cast<std::size_t>(settings_.concurrency); };
     if (!stopping_) {
         write_refused();
@@ -191,19 +190,23 @@ void crawler::pump() {
             if (!job) break;
             ready_.put(*job);
         }
-        if (free() && frontier_.next_start()) turn_.set();
     }
     if (stopping_ ? frontier_.running() == 0 : frontier_.finished()) ready_.shutdown();
+    const auto next = frontier_.next_start();
+    return next && free() && !stopping_ ? weft::deadline(*next) : weft::deadline();
 }
 
-/// Waits where a host's delay is all that there is to wait for.
+/// After each page: hands out what that made possible, and tells pace() where a delay is to be waited for.
+void crawler::pump() {
+    if (!hand_out().is_never()) turn_.set();
+}
+
+/// Hands out what a host's delay holds back, in time.
 void crawler::pace() {
     while (!over_.is_set()) {
-        const auto next = frontier_.next_start();
-        const bool all_busy = frontier_.running() >= static_cast<std::size_t>(settings_.concurrency);
-        turn_.wait(next && !all_busy && !stopping_ ? weft::deadline(*next) : weft::deadline());
+        const auto next = hand_out();
+        turn_.wait(next);
         turn_.clear();
-        if (!over_.is_set()) pump();
     }
 }
 

@@ -10,6 +10,7 @@
 #include "save.hpp"
 #include "statistics.hpp"
 
+#include <weft/deadline.hpp>
 #include <weft/event.hpp>
 #include <weft/queue.hpp>
 
@@ -50,8 +51,10 @@ private:
     void do_rules(fetcher& with, frontier::job taken);
     std::optional<answer>
     get_with_retries(fetcher& with, const std::string& url, const std::string& referrer, int& attempts);
+    std::string followed_target(const record& row) const;
     void write(const record& row);
     void write_refused();
+    weft::deadline hand_out();
     void pump();
     void pace();
     void fail(std::exception_ptr why);

@@ -80,14 +80,13 @@ int run(const crawl::options& settings) {
         });
     } catch (...) {
         line.clear();
-        rows.keep();
         throw;
     }
     line.clear();
 
     const auto& numbers = crawl.numbers();
     const auto elapsed = static_cast<std::uint64_t>(crawl.progress_now().elapsed.count());
-    if (crawl.stopped()) rows.keep();
+    if (!crawl.stopped()) rows.complete();
     if (!settings.report.empty()) {
         crawl::write_report(
             settings.report, crawl::html_report(

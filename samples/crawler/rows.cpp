@@ -41,10 +41,10 @@ row_files::row_files(const options& from) {
 }
 
 row_files::~row_files() {
-    if (keep_) return;
-    remove_words(resume_path_);
+    const bool nothing_lost = complete_ || (temporary_ && !written_);
+    if (nothing_lost) remove_words(resume_path_);
     std::error_code ignored;
-    if (temporary_) std::filesystem::remove(resume_path_, ignored);
+    if (nothing_lost && temporary_) std::filesystem::remove(resume_path_, ignored);
 }
 
 void row_files::open_resume_file(const options& from) {
@@ -71,6 +71,7 @@ void row_files::open_resume_file(const options& from) {
 
 void row_files::write(const record& row) {
     for (const auto& file : files_) file->write(row);
+    written_ = true;
 }
 
 } // namespace crawl

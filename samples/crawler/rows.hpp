@@ -18,7 +18,7 @@ public:
     /// unfinished crawl that a new one would overwrite is kept as "<file>~". Throws std::runtime_error.
     explicit row_files(const options& from);
 
-    /// Removes a temporary file, unless keep() was called.
+    /// Keeps what --resume needs, unless complete() was called or there is nothing to resume.
     ~row_files();
     row_files(const row_files&) = delete;
     row_files& operator=(const row_files&) = delete;
@@ -29,8 +29,8 @@ public:
     /// Writes a row to all of them. Throws std::system_error.
     void write(const record& row);
 
-    /// The crawl is not complete: keeps what --resume needs.
-    void keep() { keep_ = true; }
+    /// The crawl is complete: nobody will resume it.
+    void complete() { complete_ = true; }
 
     /// What --resume takes.
     const std::string& resume_path() const { return resume_path_; }
@@ -42,7 +42,8 @@ private:
     std::vector<std::unique_ptr<journal>> files_;
     std::string resume_path_;
     bool temporary_ = false;
-    bool keep_ = false;
+    bool complete_ = false;
+    bool written_ = false;
 };
 
 } // namespace crawl

@@ -180,12 +180,14 @@ std::optional<url_text> resolve_url(std::string_view base, std::string_view refe
 
 url_parts split_url(std::string_view url) {
     url_parts out;
-    const auto authority = url.find("://") + 3;
+    const auto scheme = url.find("://");
+    if (scheme == std::string_view::npos) return out;
+    const auto authority = scheme + 3;
     const auto path = std::min(url.find('/', authority), url.size());
     const auto query = std::min(url.find('?', path), url.size());
     const auto at = url.substr(0, path).rfind('@');
     const auto host = at == std::string_view::npos || at < authority ? authority : at + 1;
-    out.scheme = url.substr(0, authority - 3);
+    out.scheme = url.substr(0, scheme);
     out.site = url.substr(host, path - host);
     out.path = url.substr(path, query - path);
     out.query = url.substr(query);

@@ -37,7 +37,7 @@ struct url_parts {
     std::string_view query;  ///< with its "?", or empty
 };
 
-/// Splits a URL in normal form; user name and password belong to no part.
+/// Splits a URL in normal form; user name and password belong to no part. What is no URL has no parts.
 url_parts split_url(std::string_view url);
 
 /// "scheme://host[:port]" of a URL in normal form, without user name and password: what one robots.txt speaks for.

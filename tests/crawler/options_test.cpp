@@ -154,7 +154,6 @@ TEST_CASE("resume_needs_nothing_but_the_file") {
         crawl::record row;
         row.url = "http://h/";
         files.write(row);
-        files.keep();
     }
     const auto second = parse({"--resume", rows, "-c", "9"});
     CHECK(second.urls == std::vector<std::string>{"http://h/"});
@@ -168,6 +167,7 @@ TEST_CASE("resume_needs_nothing_but_the_file") {
         crawl::record row;
         row.url = "http://h/2";
         files.write(row);
+        files.complete();
     }
     CHECK(crawl::read_rows(rows).rows.size() == 2);
     CHECK(crawl::read_words(rows).empty()); // Complete: nothing to resume.

@@ -63,8 +63,8 @@ class WgetTest(CrawlTest):
 
             rows = self.crawl("--concurrency", 100, url, seconds=60)
             crawled = self.requested()
-            wget = subprocess.run(["wget", "--recursive", "--level=inf", "--no-verbose", "--no-host-directories", "--directory-prefix",
-                                   str(self.dir / "wget"), url], env={**clean_environment(), "WGETRC": "/dev/null"}, stdin=subprocess.DEVNULL,
+            wget = subprocess.run(["wget", "--no-config", "--recursive", "--level=inf", "--no-verbose", "--no-host-directories", "--directory-prefix",
+                                   str(self.dir / "wget"), url], env=clean_environment(), stdin=subprocess.DEVNULL,
                                   capture_output=True, timeout=100)
             self.assertIn(wget.returncode, (0, 8), wget.stderr[-500:])  # 8: the manual itself has a broken link.
             fetched = self.requested()
