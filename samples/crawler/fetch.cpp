@@ -78,7 +78,7 @@ fetcher::fetcher(const fetch_options& options, fetch_cache& cache)
     set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     set(easy, CURLOPT_ACCEPT_ENCODING, "");
     set(easy, CURLOPT_PATH_AS_IS, 1L);
-    set(easy, CURLOPT_MAXCONNECTS, 2L);
+    set(easy, CURLOPT_MAXCONNECTS, 1L);
     set(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(options.timeout.count()));
     set(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.timeout.count()));
     set(easy, CURLOPT_USERAGENT, options.user_agent.c_str());

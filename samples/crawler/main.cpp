@@ -8,10 +8,14 @@
 #include <curl/curl.h>
 #include <libxml/parser.h>
 
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <clocale>
 #include <csignal>
 #include <iostream>
-#include <unistd.h>
+#include <stdexcept>
 
 namespace {
 
@@ -41,6 +45,19 @@ std::string joined(const std::vector<std::string>& texts) {
     return out;
 }
 
+/// Each fiber has a connection, and may be looking up a name. Throws where that many files cannot be open.
+void allow_connections(int concurrency) {
+    const auto needed = static_cast<rlim_t>(concurrency) * 2 + 64;
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) return;
+    limit.rlim_cur = std::min(std::max(limit.rlim_cur, needed), limit.rlim_max);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < needed)
+        throw std::runtime_error(
+            "only " + std::to_string(limit.rlim_cur) + " files may be open (ulimit -n), too few for --concurrency " +
+            std::to_string(concurrency));
+}
+
 /// A word as a shell takes it.
 std::string quoted(const std::string& word) {
     if (word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=:,+@%") ==
@@ -66,6 +83,7 @@ void print_summary(
 }
 
 int run(const crawl::options& settings) {
+    allow_connections(settings.concurrency);
     crawl::row_files rows(settings);
     crawl::crawler crawl(settings, rows);
     crawl::progress line(settings.quiet);

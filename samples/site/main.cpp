@@ -6,9 +6,23 @@
 
 #include <CLI/CLI.hpp>
 
+#include <sys/resource.h>
+
 #include <fstream>
 #include <iostream>
 #include <stdexcept>
+
+namespace {
+
+/// A connection is an open file.
+void allow_many_connections() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+} // namespace
 
 int main(int argc, char** argv) {
     CLI::App app("Serves a made-up web site on 127.0.0.1, for a crawler to try itself on. Ends by a signal.", "site");
@@ -33,6 +47,7 @@ int main(int argc, char** argv) {
     options.delay = std::chrono::milliseconds(delay);
     options.slow_delay = std::chrono::milliseconds(slow);
 
+    allow_many_connections();
     try {
         const site::plan plan(options);
         if (manifest) {

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each option does to a whole crawl, seen from the server's side too."""
 
+import contextlib
 import gzip
+import os
+import pty
+import resource
+import subprocess
 import threading
 import time
 import unittest
 
-from support import CrawlTest, Pages, target
+from support import CRAWLER, CrawlTest, Pages, process, target
 
 
 def links(*targets):
@@ -182,6 +187,35 @@ class RobotsTest(CrawlTest):
         self.assertEqual(self.fetched((404, {}, ""), "--no-robots", page=page), ["/", "/closed", "/open"])
 
 
+class ProgressTest(CrawlTest):
+    def on_a_terminal(self, *words):
+        """What a crawl shows on a terminal as its standard error."""
+        ours, its = pty.openpty()
+        with process([CRAWLER, *words], stdout=subprocess.DEVNULL, stderr=its) as child:
+            os.close(its)
+            shown = b""
+            with contextlib.suppress(OSError):  # Linux says EIO when the other side is closed.
+                while piece := os.read(ours, 4096):
+                    shown += piece
+            os.close(ours)
+            self.assertEqual(child.wait(timeout=10), 0)
+        return shown.decode()
+
+    def test_on_a_terminal_one_line_is_redrawn(self):
+        with Pages({"/": links("/1", "/2"), "/1": links()}) as pages:
+            shown = self.on_a_terminal("--delay", "200ms", pages.url)
+            self.assertRegex(shown, r"\r\d+ done, \d+ queued, \d+ failed, [0-9.]+/s, 0:00 elapsed, ETA 0:\d\d\x1b\[K")
+            self.assertTrue(shown.endswith("\r\x1b[K"), shown[-100:])
+            self.assertNotIn("\n", shown)
+            self.assertEqual(self.on_a_terminal("--quiet", pages.url), "")
+
+    def test_elsewhere_there_is_a_line_now_and_then(self):
+        with Pages({"/": links("/1", "/2", "/3")}) as pages:
+            ended = self.run_crawler("--delay", "700ms", pages.url)
+            self.assertRegex(ended.stderr, r"^crawler: \d+ done, \d+ queued, .*\n$")
+            self.assertNotIn("\x1b", ended.stderr)
+
+
 class ErrorsTest(CrawlTest):
     def test_bad_usage(self):
         for words in ([], ["ftp://h/"], ["--concurrency", "0", "h"], ["--nonsense", "h"], ["--include", "(", "h"]):
@@ -203,6 +237,12 @@ class ErrorsTest(CrawlTest):
             ended = self.run_crawler("--output", "/dev/full", pages.url)
             self.assertEqual(ended.returncode, 1)
             self.assertIn("No space left", ended.stderr)
+
+    def test_too_many_fibers_for_the_open_files(self):
+        limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+        ended = subprocess.run([CRAWLER, "-c", "500", "http://127.0.0.1:1/"], capture_output=True, text=True, timeout=10, preexec_fn=limit)
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn("ulimit -n", ended.stderr)
 
     def test_nobody_there(self):
         with Pages({}) as gone:
