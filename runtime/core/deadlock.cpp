@@ -48,7 +48,7 @@ std::int64_t deadlock_check::before_blocking(hub& h) noexcept {
         return threads == 0 ? watcher::never : now_ns() + h.recheck_ms_ * std::int64_t{1'000'000};
     }
     if (told == nullptr && !process_options().preloaded) told = hub_registry::main_hub();
-    if (told == nullptr || (told->quiescent_.empty() && !told->main_now_->is_waiting())) return watcher::never;
+    if (told == nullptr || (told->quiescent_.empty() && !told->main_now_->is_interruptible())) return watcher::never;
     told->deadlocked_.store(true, std::memory_order_seq_cst);
     if (told == &h) return 0;
     told->rouse_if_asleep();

@@ -23,8 +23,6 @@ constexpr std::size_t stack_alignment = 16;
 constexpr std::size_t cache_line = 64;
 constexpr std::size_t held_stacks_kept = 1024; // finished fibers with handles whose stacks keep their memory
 
-constinit std::atomic<std::uint64_t> last_id{0};
-constinit std::atomic<std::size_t> held_stacks{0};
 
 char* align_down(char* p, std::size_t alignment) noexcept {
     return p - reinterpret_cast<std::uintptr_t>(p) % alignment;
@@ -56,13 +54,13 @@ void report_uncollected(const fiber_core& f) noexcept {
 fiber_core::fiber_core(hub& h, stack& s, char* usable_top)
     : parkable(true),
       machine(s.base, static_cast<std::size_t>(usable_top - s.base), &fiber_core::entry, this), owner(&h),
-      state(fiber_state::fresh), references(2), id(last_id.fetch_add(1, std::memory_order_relaxed) + 1), stack_(&s) {
+      state(fiber_state::fresh), references(2), id(h.next_id()), stack_(&s) {
     if (const fiber_core* parent = this_thread_state.running) parent_id = parent->id;
 }
 
 fiber_core::fiber_core(hub& h)
     : parkable(true), owner(&h), state(fiber_state::ready),
-      id(last_id.fetch_add(1, std::memory_order_relaxed) + 1) {
+      id(h.next_id()) {
     started.store(true, std::memory_order_relaxed);
 }
 
@@ -147,32 +145,29 @@ void fiber_core::end_process() noexcept {
 }
 
 void fiber_core::end() noexcept {
-    end_hook* hooks = nullptr;
-    {
-        const std::lock_guard hold(lock);
-        ending = true;
-        hooks = std::exchange(end_hooks, nullptr);
-        kill_exception = nullptr;
+    lock.lock();
+    ending = true;
+    if (kill_exception != nullptr) kill_exception = nullptr;
+    if (end_hook* hooks = std::exchange(end_hooks, nullptr); hooks != nullptr) {
+        lock.unlock();
+        while (hooks != nullptr) {
+            end_hook* hook = hooks;
+            hooks = hook->next;
+            hook->on_end(*hook);
+        }
+        lock.lock();
     }
-    while (hooks != nullptr) {
-        end_hook* hook = hooks;
-        hooks = hook->next;
-        hook->on_end(*hook);
-    }
-    link_record* callbacks = nullptr;
-    {
-        const std::lock_guard hold(lock);
-        become(fiber_state::done);
-        joiners.wake_all();
-        callbacks = std::exchange(links, nullptr);
-    }
+    become(fiber_state::done);
+    joiners.wake_all();
+    link_record* callbacks = std::exchange(links, nullptr);
+    lock.unlock();
     if (callbacks != nullptr) run_links(callbacks);
 }
 
 void fiber_core::left_stack() noexcept {
     if (references.load(std::memory_order_acquire) > 1) {
         held = true;
-        if (held_stacks.fetch_add(1, std::memory_order_relaxed) >= held_stacks_kept) {
+        if (owner->held_stacks++ >= held_stacks_kept) {
             const char* used_from = static_cast<const char*>(machine.stack_base()) + machine.stack_size();
             shrink_stack(*stack_, static_cast<std::size_t>(stack_->top() - used_from));
         }
@@ -181,10 +176,11 @@ void fiber_core::left_stack() noexcept {
 }
 
 void fiber_core::release() noexcept {
-    if (references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    // The last one needs no atomic: nobody else is left who could count.
+    if (references.load(std::memory_order_acquire) != 1 && references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     if (stack_ == nullptr) return; // a main fiber lies in its hub
     if (exception != nullptr && !collected.load(std::memory_order_relaxed)) report_uncollected(*this);
-    if (held) held_stacks.fetch_sub(1, std::memory_order_relaxed);
+    if (held && hub::current() == owner && owner->held_stacks > 0) --owner->held_stacks;
     stack& s = *stack_;
     if (task != nullptr) task->~task_base();
     this->~fiber_core();
@@ -218,8 +214,9 @@ void interruption_point_slow(parkable& self);
 void interruption_point() {
     fiber_core* f = this_thread_state.running;
     if (f == nullptr) {
-        if (hub::current() == nullptr && thread_parker::current().scopes != nullptr && thread_parker::current().deferrals == 0)
-            interruption_point_slow(thread_parker::current());
+        if (hub::current() != nullptr) return;
+        thread_parker& self = thread_parker::current();
+        if (self.scopes != nullptr && self.deferrals == 0) interruption_point_slow(self);
         return;
     }
     if (!f->has_pending() || f->deferrals != 0) return;
@@ -271,8 +268,8 @@ bool join_fiber(fiber_core* f, deadline d) {
             return true;
         }
         const wake_reason reason = w.suspend(d);
+        if (reason == wake_reason::woken) return true; // and its node is out
         unwatch_end(f, w.node);
-        if (reason == wake_reason::woken) return true;
         if (deadline_reached(reason)) return f->is_done();
     }
 }

@@ -53,6 +53,10 @@ public:
                word_.compare_exchange_strong(word, epoch << 8 | idle, std::memory_order_acq_rel);
     }
     [[nodiscard]] bool is_waiting() const noexcept { return is_armed(word_.load(std::memory_order_acquire)); }
+    /// Waits, and kill, a timeout scope or a deadlock may end that.
+    [[nodiscard]] bool is_interruptible() const noexcept {
+        return (word_.load(std::memory_order_acquire) & 0xff) == armed;
+    }
     /// After a wait: how it ended.
     [[nodiscard]] wake_reason reason() const noexcept {
         const std::uint64_t word = word_.load(std::memory_order_acquire);
