@@ -4,9 +4,22 @@
 // The switch (invariant 1): the one place that changes stacks. It alone knows Boost.Context, the sanitizers' annotations,
 // the C++ exception globals and, later, TLS frames.
 
-#include <weft/export.hpp>
+#include "core/sanitizer.hpp"
+#include "core/thread_state.hpp"
+
+#include <boost/context/detail/fcontext.hpp>
 
 #include <cstddef>
+#include <cxxabi.h>
+
+// The Itanium C++ ABI's layout, stable since gcc 3. Boost's fcontext leaves these globals alone in every version (its C++
+// classes keep them from 1.88 on; they are not used here).
+namespace __cxxabiv1 {
+struct __cxa_eh_globals {
+    void* caughtExceptions;
+    unsigned int uncaughtExceptions;
+};
+} // namespace __cxxabiv1
 
 namespace weft::rt {
 
@@ -16,15 +29,20 @@ namespace weft::rt {
 /// exception globals (here). A context is switched to by one kernel thread at a time.
 class context {
 public:
-    using entry_function = void (*)(void* argument) noexcept;
+    using arrival = boost::context::detail::transfer_t;
+    /// The first function on a stack: it begins with begin() and never returns.
+    using entry_function = void (*)(arrival) noexcept;
 
     /// The calling thread's own stack.
     context() noexcept;
-    /// A new stack of `size` bytes from `base`, its first run is `entry(argument)`, which must never return.
+    /// A new stack of `size` bytes from `base`, its first run is `entry`.
     context(void* base, std::size_t size, entry_function entry, void* argument) noexcept;
     context(const context&) = delete;
     context& operator=(const context&) = delete;
     ~context();
+
+    /// On a new stack: takes note of the switch. Returns the constructor's `argument`.
+    static void* begin(arrival a) noexcept;
 
     /// Suspends `from`, the running one, and resumes `to`. Returns when somebody switches back to `from`.
     static void switch_to(context& from, context& to) noexcept;
@@ -36,18 +54,68 @@ public:
     [[nodiscard]] std::size_t stack_size() const noexcept { return size_; }
 
 private:
-    struct boot;
-
+    /// Jumps. The return address is pushed by hand rather than by a call: the jump never returns to where it came from,
+    /// and an unmatched call would make the processor mispredict every return behind it.
+    static arrival jump(void* to, context* from) noexcept {
+        arrival t;
+        asm volatile("lea -128(%%rsp), %%rsp\n\t" // past the red zone
+                     "lea 1f(%%rip), %%rax\n\t"
+                     "push %%rax\n\t"
+                     "jmp *%[jump]\n"
+                     "1:\n\t"
+                     "lea 128(%%rsp), %%rsp"
+                     : "=&a"(t.fctx), "=&d"(t.data), "+D"(to), "+S"(from)
+                     : [jump] "r"(&boost::context::detail::jump_fcontext)
+                     : "rcx", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+                       "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "st",
+                       "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)");
+        return t;
+    }
+    /// What both ends of a switch do on arrival: note where the other side stands.
+    static context& note_arrival(arrival t) noexcept {
+        auto& from = *static_cast<context*>(t.data);
+        from.machine_ = t.fctx;
+        return from;
+    }
     void* machine_ = nullptr;     // Boost's fcontext_t; valid while suspended
     void* caught_ = nullptr;      // __cxa_eh_globals::caughtExceptions; valid while suspended
     unsigned uncaught_ = 0;       // __cxa_eh_globals::uncaughtExceptions; valid while suspended
     const void* base_ = nullptr;
     std::size_t size_ = 0;
     context* target_ = nullptr;   // where the last switch from here went; the first run of a context finds itself so
-    entry_function entry_ = nullptr;
     void* argument_ = nullptr;
     void* sanitizer_ = nullptr;   // ASan: saved fake stack; TSan: the fiber
     bool owns_sanitizer_ = false; // TSan: made by us, so destroyed by us
 };
+
+WEFT_NO_TSAN inline void* context::begin(arrival a) noexcept {
+    const context& self = *note_arrival(a).target_;
+    sanitizer::finish_switch(nullptr);
+    return self.argument_;
+}
+
+WEFT_NO_TSAN inline void context::switch_to(context& from, context& to) noexcept {
+    const thread_state& here = this_thread_state;
+    const int saved_errno = *here.errno_address;
+    from.caught_ = here.exception_globals->caughtExceptions;
+    from.uncaught_ = here.exception_globals->uncaughtExceptions;
+    here.exception_globals->caughtExceptions = to.caught_;
+    here.exception_globals->uncaughtExceptions = to.uncaught_;
+    from.target_ = &to;
+    sanitizer::start_switch(sanitizer::asan ? &from.sanitizer_ : nullptr, to.base_, to.size_, to.sanitizer_);
+    note_arrival(jump(to.machine_, &from));
+    sanitizer::finish_switch(from.sanitizer_);
+    *this_thread_state.errno_address = saved_errno;
+}
+
+WEFT_NO_TSAN inline void context::leave(context& from, context& to) noexcept {
+    const thread_state& here = this_thread_state;
+    here.exception_globals->caughtExceptions = to.caught_;
+    here.exception_globals->uncaughtExceptions = to.uncaught_;
+    from.target_ = &to;
+    sanitizer::start_switch(nullptr, to.base_, to.size_, to.sanitizer_);
+    jump(to.machine_, &from);
+    __builtin_unreachable();
+}
 
 } // namespace weft::rt

@@ -107,8 +107,8 @@ void start_fiber(fiber_core* f, task_base* task, deadline when, bool timed) noex
 
 // --- Running ---
 
-void fiber_core::entry(void* self) noexcept {
-    auto& f = *static_cast<fiber_core*>(self);
+void fiber_core::entry(context::arrival a) noexcept {
+    auto& f = *static_cast<fiber_core*>(context::begin(a));
     f.owner->arrived();
     f.body();
     if (f.is_main()) f.end_process(); // fork was called in it: this is the child's main

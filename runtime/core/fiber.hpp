@@ -92,7 +92,7 @@ public:
     std::int64_t waiting_since = 0;  // hub time, ns; valid while parked
 
 private:
-    static void entry(void* self) noexcept;
+    static void entry(context::arrival a) noexcept;
     void body() noexcept;
     void end() noexcept;
     [[noreturn]] void end_process() noexcept;

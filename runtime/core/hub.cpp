@@ -31,13 +31,6 @@ std::int64_t now_ns() noexcept {
 
 // --- Suspending and resuming ---
 
-inline fiber_core* hub::pop_ready() noexcept {
-    fiber_core* f = ready_head_;
-    ready_head_ = f->next;
-    f->next = nullptr;
-    return f;
-}
-
 void parkable::make_ready() noexcept {
     if (!is_fiber_) {
         static_cast<thread_parker*>(this)->unblock();
@@ -64,58 +57,6 @@ void hub::renew_slice() noexcept {
     switches_left_ = slice_switches;
     check_in_ = check_every_;
     slice_end_ = time_ + slice_ns;
-}
-
-/// What whoever arrives does for the one that left: after its last switch nobody stands on the ended fiber's stack.
-void hub::arrived() noexcept {
-    if (fiber_core* ended = ended_; ended != nullptr) {
-        ended_ = nullptr;
-        ended->left_stack();
-    }
-}
-
-void hub::switch_away(fiber_core& from) noexcept {
-    if (ready_head_ == nullptr || (--check_in_ == 0 && slice_used_up())) {
-        this_thread_state.running = nullptr;
-        context::switch_to(from.machine, loop_);
-    } else {
-        fiber_core* next = pop_ready();
-        next->become(fiber_state::running);
-        ++counters_.switches;
-        if (next == &from) return;
-        this_thread_state.running = next;
-        context::switch_to(from.machine, next->machine);
-    }
-    from.owner->arrived();
-}
-
-void hub::yield() noexcept {
-    fiber_core& me = *this_thread_state.running;
-    push_ready(me);
-    switch_away(me);
-}
-
-void hub::park() noexcept {
-    fiber_core& me = *this_thread_state.running;
-    me.waiting_since = time_;
-    me.become(fiber_state::parked);
-    switch_away(me);
-}
-
-void hub::finish(fiber_core& ended) noexcept {
-    withdraw(ended);
-    ++counters_.finished;
-    WEFT_CHECK(ended_ == nullptr);
-    ended_ = &ended;
-    if (ready_head_ == nullptr || (--check_in_ == 0 && slice_used_up())) {
-        this_thread_state.running = nullptr;
-        context::leave(ended.machine, loop_);
-    }
-    fiber_core* next = pop_ready();
-    next->become(fiber_state::running);
-    ++counters_.switches;
-    this_thread_state.running = next;
-    context::leave(ended.machine, next->machine);
 }
 
 // --- Wakes and interrupts from other kernel threads ---
@@ -172,7 +113,7 @@ void hub::drain_remote() noexcept {
 
 // --- The loop ---
 
-void hub::loop_entry(void* self) noexcept { static_cast<hub*>(self)->loop(); }
+void hub::loop_entry(context::arrival a) noexcept { static_cast<hub*>(context::begin(a))->loop(); }
 
 void hub::loop() noexcept {
     for (;;) {
@@ -181,8 +122,6 @@ void hub::loop() noexcept {
         renew_slice();
         if (ready_head_ == nullptr) continue;
         fiber_core* next = pop_ready();
-        next->become(fiber_state::running);
-        ++counters_.switches;
         this_thread_state.running = next;
         context::switch_to(loop_, next->machine);
     }
@@ -236,6 +175,11 @@ void hub::fire_timers() noexcept {
 }
 
 // --- What runs here ---
+
+std::uint64_t hub::new_id_block() noexcept {
+    static constinit std::atomic<std::uint64_t> blocks{0};
+    return blocks.fetch_add(ids_a_block, std::memory_order_relaxed);
+}
 
 void hub::enroll(fiber_core& f) noexcept {
     f.registry_prev = newest_;
@@ -295,6 +239,7 @@ hub::hub()
     main_.state.store(fiber_state::running, std::memory_order_relaxed);
     enroll(main_);
     this_thread_state.current_hub = this;
+    this_thread_state.stacks = &stacks_;
     this_thread_state.running = &main_;
     hub_registry::add(*this);
     watch_forks();
@@ -305,6 +250,7 @@ hub::~hub() {
     hub_registry::remove(*this);
     readiness::hub_gone(*this);
     this_thread_state.current_hub = nullptr;
+    this_thread_state.stacks = nullptr;
     this_thread_state.running = nullptr;
     release_stack(loop_stack_);
 }

@@ -53,7 +53,7 @@ public:
         else push_remote(f);
     }
     /// Ends the running fiber; its control block is released once nobody stands on its stack.
-    [[noreturn]] void finish(fiber_core& ended) noexcept;
+    [[noreturn]] [[gnu::always_inline]] void finish(fiber_core& ended) noexcept;
     /// The first thing whoever is resumed does: releases the fiber that has just ended.
     void arrived() noexcept;
     /// Asks the hub to interrupt a fiber. Any thread.
@@ -71,6 +71,12 @@ public:
 
     [[nodiscard]] fiber_core& main_fiber() noexcept { return *main_now_; }
     void enroll(fiber_core& f) noexcept;
+    /// A number no other fiber of the process has; taken from a block of the hub's own.
+    std::uint64_t next_id() noexcept {
+        if (next_id_ % ids_a_block == 0) next_id_ = new_id_block();
+        return ++next_id_;
+    }
+    std::size_t held_stacks = 0; // of its ended fibers that still have handles; fewer when these went on other threads
     /// Every live fiber, oldest first.
     [[nodiscard]] fiber_core* first_fiber() const noexcept { return oldest_; }
     [[nodiscard]] std::uint64_t live_fibers() const noexcept { return live_; }
@@ -95,7 +101,7 @@ private:
     friend class hub_registry;
     friend class deadlock_check;
 
-    static void loop_entry(void* self) noexcept;
+    static void loop_entry(context::arrival a) noexcept;
     [[noreturn]] void loop() noexcept;
     void poll() noexcept;
     void block() noexcept;
@@ -114,7 +120,13 @@ private:
     bool wake_quiet() noexcept;
     void rouse_if_asleep() noexcept;
     void withdraw(fiber_core& f) noexcept;
-    fiber_core* pop_ready() noexcept;
+    fiber_core* pop_ready() noexcept {
+        fiber_core* f = ready_head_;
+        ready_head_ = f->next;
+        f->become(fiber_state::running);
+        ++counters_.switches;
+        return f;
+    }
 
     // The ready queue: FIFO, intrusive.
     fiber_core* ready_head_ = nullptr;
@@ -128,8 +140,10 @@ private:
     std::int64_t slice_end_ = 0;
 
     fiber_core* ended_ = nullptr; // just left its stack for good
+    stack_cache stacks_;
     stack& loop_stack_;
     context loop_;
+    std::uint64_t next_id_ = 0;
     timer_heap timers_;
     watcher watcher_;
     fiber_core main_;             // the thread's own stack
@@ -139,6 +153,8 @@ private:
     std::uint64_t live_ = 0;
     fiber_core* oldest_ = nullptr;
     fiber_core* newest_ = nullptr;
+    static constexpr std::uint64_t ids_a_block = 1024;
+    static std::uint64_t new_id_block() noexcept;
     wait_list idle_;      // wait_idle
     wait_list quiescent_; // wait_quiescent
     hub_counters counters_;
@@ -152,5 +168,54 @@ private:
     std::atomic<bool> deadlocked_{false};           // set by the check: the main fiber is to be told
     hub* registry_next_ = nullptr;                  // guarded by the registry
 };
+
+// The switch's path is inline: each function between a fiber and the jump costs a mispredicted return.
+
+inline void hub::arrived() noexcept {
+    if (fiber_core* ended = ended_; __builtin_expect(ended != nullptr, 0)) {
+        ended_ = nullptr;
+        ended->left_stack();
+    }
+}
+
+inline void hub::switch_away(fiber_core& from) noexcept {
+    if (ready_head_ == nullptr || (--check_in_ == 0 && slice_used_up())) {
+        this_thread_state.running = nullptr;
+        context::switch_to(from.machine, loop_);
+    } else {
+        fiber_core* next = pop_ready();
+        if (next == &from) return;
+        this_thread_state.running = next;
+        context::switch_to(from.machine, next->machine);
+    }
+    from.owner->arrived();
+}
+
+inline void hub::finish(fiber_core& ended) noexcept {
+    withdraw(ended);
+    ++counters_.finished;
+    WEFT_CHECK(ended_ == nullptr);
+    ended_ = &ended;
+    if (ready_head_ == nullptr || (--check_in_ == 0 && slice_used_up())) {
+        this_thread_state.running = nullptr;
+        context::leave(ended.machine, loop_);
+    }
+    fiber_core* next = pop_ready();
+    this_thread_state.running = next;
+    context::leave(ended.machine, next->machine);
+}
+
+inline void hub::yield() noexcept {
+    fiber_core& me = *this_thread_state.running;
+    push_ready(me);
+    switch_away(me);
+}
+
+inline void hub::park() noexcept {
+    fiber_core& me = *this_thread_state.running;
+    me.waiting_since = time_;
+    me.become(fiber_state::parked);
+    switch_away(me);
+}
 
 } // namespace weft::rt

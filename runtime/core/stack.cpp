@@ -3,6 +3,7 @@
 
 #include "core/log.hpp"
 #include "core/sanitizer.hpp"
+#include "core/thread_state.hpp"
 
 #include <weft/detail/spinlock.hpp>
 
@@ -118,6 +119,8 @@ stack* fresh(size_class_pool& pool, unsigned size_class) noexcept {
     return &s;
 }
 
+void give_back(stack& s) noexcept;
+
 std::size_t warm_limit(const stack& s) noexcept { return std::max(warm_least, warm_bytes / s.size()); }
 
 } // namespace
@@ -127,9 +130,10 @@ stack& acquire_stack(std::size_t size) {
     if (size > largest_stack) throw std::system_error(EINVAL, std::generic_category(), "fiber stack size");
     const auto size_class = static_cast<unsigned>(std::bit_width(size - 1));
     size_class_pool& pool = pools[size_class];
-    stack* s = nullptr;
+    stack_cache* mine = this_thread_state.stacks;
+    stack* s = mine == nullptr ? nullptr : mine->take(size_class);
     bool is_fresh = false;
-    {
+    if (s == nullptr) {
         const std::lock_guard hold(pool.lock);
         if (pool.warm != nullptr) {
             s = pool.warm;
@@ -156,6 +160,21 @@ stack& acquire_stack(std::size_t size) {
 
 void release_stack(stack& s) noexcept {
     sanitizer::stack_unused(s.base, s.size());
+    stack_cache* mine = this_thread_state.stacks;
+    if (mine == nullptr || !mine->put(s)) give_back(s);
+}
+
+void stack_cache::empty() noexcept {
+    while (stack* s = first_) {
+        first_ = s->next;
+        --count_;
+        give_back(*s);
+    }
+}
+
+namespace {
+
+void give_back(stack& s) noexcept {
     size_class_pool& pool = pools[s.size_class];
     {
         const std::lock_guard hold(pool.lock);
@@ -173,6 +192,8 @@ void release_stack(stack& s) noexcept {
     pool.cold = &s;
     ++pool.cold_count;
 }
+
+} // namespace
 
 void shrink_stack(stack& s, std::size_t keep) noexcept {
     keep = (keep + page_size - 1) / page_size * page_size;
@@ -199,6 +220,11 @@ stack_totals totals_of_stacks() noexcept {
         t.in_use_bytes += pools[c].in_use << c;
         t.warm += pools[c].warm_count;
         t.cold += pools[c].cold_count;
+    }
+    if (const stack_cache* mine = this_thread_state.stacks) { // those of other threads count as in use
+        t.in_use -= mine->count();
+        t.in_use_bytes -= mine->count() << mine->size_class();
+        t.warm += mine->count();
     }
     return t;
 }

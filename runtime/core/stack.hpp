@@ -21,6 +21,43 @@ struct stack {
     [[nodiscard]] char* top() const noexcept { return base + size(); }
 };
 
+/// A few warm stacks of one size that a hub keeps for itself, so that spawn takes no lock.
+class stack_cache {
+public:
+    stack_cache() noexcept = default;
+    stack_cache(const stack_cache&) = delete;
+    stack_cache& operator=(const stack_cache&) = delete;
+    ~stack_cache() { empty(); }
+
+    stack* take(std::uint32_t size_class) noexcept {
+        if (first_ == nullptr || size_class_ != size_class) return nullptr;
+        stack* s = first_;
+        first_ = s->next;
+        --count_;
+        return s;
+    }
+    bool put(stack& s) noexcept {
+        if (size_class_ != s.size_class) {
+            empty();
+            size_class_ = s.size_class;
+        }
+        if (count_ == most) return false;
+        s.next = first_;
+        first_ = &s;
+        ++count_;
+        return true;
+    }
+    void empty() noexcept;
+    [[nodiscard]] std::size_t count() const noexcept { return count_; }
+    [[nodiscard]] std::uint32_t size_class() const noexcept { return size_class_; }
+
+private:
+    static constexpr std::size_t most = 32;
+    stack* first_ = nullptr;
+    std::size_t count_ = 0;
+    std::uint32_t size_class_ = 0;
+};
+
 struct stack_totals {
     std::size_t in_use = 0;         // stacks
     std::size_t in_use_bytes = 0;   // reserved for them, without guards

@@ -6,15 +6,24 @@
 
 #include <weft/export.hpp>
 
+namespace __cxxabiv1 {
+struct __cxa_eh_globals;
+}
+
 namespace weft::rt {
 
 class hub;
 class fiber_core;
+class stack_cache;
 
 struct thread_state {
     hub* current_hub = nullptr;
     fiber_core* running = nullptr; // the fiber that runs; null in the hub's own loop and on threads without a hub
     int inside = 0;                // > 0: weft itself is making calls (invariant 8)
+    stack_cache* stacks = nullptr; // the hub's
+    // Where errno and the C++ exception globals lie; set with the hub, for the switch.
+    int* errno_address = nullptr;
+    __cxxabiv1::__cxa_eh_globals* exception_globals = nullptr;
     bool is_helper = false;        // a kernel thread of weft's own
 };
 
