@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <limits>
+#include <ratio>
 #include <type_traits>
 
 namespace weft {
@@ -82,7 +83,10 @@ private:
         const long double ns = static_cast<long double>(d.count()) * Period::num * 1e9L / Period::den;
         if (!(ns < 9223372036854775807.0L)) return never_ns;
         if (ns <= -9223372036854775807.0L) return lowest_ns;
-        if constexpr (std::is_floating_point_v<Rep>) return static_cast<std::int64_t>(ns);
+        // Exact where neither the count nor what multiplies it can overflow on the way.
+        using factor = std::ratio_divide<Period, std::nano>;
+        if constexpr (std::is_floating_point_v<Rep> || (factor::num != 1 && factor::den != 1))
+            return static_cast<std::int64_t>(ns);
         else return std::chrono::duration_cast<std::chrono::nanoseconds>(d).count();
     }
 

@@ -175,6 +175,8 @@ public:
         else this->result_.emplace(call());
     }
 
+    void abandon() noexcept override { call_.reset(); }
+
 private:
     std::optional<std::tuple<std::decay_t<F>, std::decay_t<Args>...>> call_;
 };

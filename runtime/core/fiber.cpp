@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cxxabi.h>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <system_error>
@@ -118,6 +119,7 @@ void fiber_core::entry(context::arrival a) noexcept {
 
 void fiber_core::body() noexcept {
     if (kill_pending.load(std::memory_order_acquire)) {
+        task->abandon();
         const std::lock_guard hold(lock);
         kill_pending.store(false, std::memory_order_relaxed);
         if (kill_exception == nullptr) was_killed = true;
@@ -183,6 +185,7 @@ void fiber_core::release() noexcept {
     if (held && hub::current() == owner && owner->held_stacks > 0) --owner->held_stacks;
     stack& s = *stack_;
     if (task != nullptr) task->~task_base();
+    if (links != nullptr) remove_links(this);
     this->~fiber_core();
     release_stack(s);
 }
@@ -362,7 +365,8 @@ void remove_links(fiber_core* f) noexcept {
     while (dropped != nullptr) delete std::exchange(dropped, dropped->next);
 }
 
-/// Each callback in one fiber of its own after the end, in the order they were linked.
+/// Each callback in one fiber of its own after the end, in the order they were linked. Until its fiber runs it stays in the list,
+/// where remove_links finds it: each fiber takes what is first then.
 void fiber_core::run_links(link_record* first) {
     const bool failed = exception != nullptr || was_killed;
     try {
@@ -373,7 +377,11 @@ void fiber_core::run_links(link_record* first) {
                 if (!failed) continue;
                 collected.store(true, std::memory_order_relaxed);
             }
-            spawn([self = fiber_ref::share(this), r = std::move(record)] { r->call(*self.get()); });
+            spawn([self = fiber_ref::share(this)] {
+                if (const auto r = self.get()->take_link()) r->call(*self.get());
+            });
+            record->next = nullptr;
+            append_link(record.release());
         }
     } catch (const std::exception& e) {
         log_line line;
@@ -381,6 +389,18 @@ void fiber_core::run_links(link_record* first) {
         line.write();
         while (first != nullptr) delete std::exchange(first, first->next);
     }
+}
+
+void fiber_core::append_link(link_record* record) noexcept {
+    const std::lock_guard hold(lock);
+    link_record** at = &links;
+    while (*at != nullptr) at = &(*at)->next;
+    *at = record;
+}
+
+std::unique_ptr<link_record> fiber_core::take_link() noexcept {
+    const std::lock_guard hold(lock);
+    return std::unique_ptr<link_record>(links == nullptr ? nullptr : std::exchange(links, links->next));
 }
 
 } // namespace weft::rt

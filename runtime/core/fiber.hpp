@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <exception>
+#include <memory>
 #include <string>
 
 namespace weft::rt {
@@ -58,6 +59,9 @@ public:
 
     /// Runs callbacks of `link`, each in a fiber of its own.
     void run_links(link_record* first);
+    void append_link(link_record* record) noexcept;
+    /// The first callback that has not run, or null.
+    std::unique_ptr<link_record> take_link() noexcept;
 
     context machine;
     hub* owner;

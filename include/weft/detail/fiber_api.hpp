@@ -28,6 +28,8 @@ class WEFT_API task_base {
 public:
     virtual ~task_base() = default;
     virtual void run() = 0;
+    /// Instead of run, for a fiber that is killed before its start: lets go of the function.
+    virtual void abandon() noexcept = 0;
 
 protected:
     task_base() = default;
