@@ -7,7 +7,8 @@
 bare      P as it is; its lines go to FILE
 run       W run P
 preload   LD_PRELOAD=S P
-preinit   LD_PRELOAD=S E, whose cases run from .preinit_array and once more from main
+served    W run P, where every call goes through the runtime although the program has a single fiber
+preinit   LD_PRELOAD=S E, whose cases run from .preinit_array and once more, served, from main
 ctor      LD_PRELOAD=S:O true: O's constructor runs before the shim's
 inert     as preinit, but without the shim: shows that a probe itself does not mind being early
 
@@ -25,7 +26,7 @@ SLACK_MS = 20
 
 
 def run(command, environment, limit):
-    """The output of a command; the whole process group is ended when it runs past its limit."""
+    """Output of a command and how it failed, or None; the whole process group is ended when it runs past its limit."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("WEFT_") and k != "LD_PRELOAD"}
     env.update(environment)
     process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -35,10 +36,8 @@ def run(command, environment, limit):
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
-        sys.exit(f"{output}\nFAIL: no end within {limit} s; the case after the last line hangs")
-    if process.returncode != 0:
-        sys.exit(f"{output}\nFAIL: exit status {process.returncode}")
-    return output
+        return output, f"no end within {limit:.0f} s"
+    return output, f"exit status {process.returncode}" if process.returncode else None
 
 
 def parse(output):
@@ -89,7 +88,7 @@ def compare(bare, other, mode):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", choices=["bare", "run", "preload", "preinit", "ctor", "inert"])
+    parser.add_argument("mode", choices=["bare", "run", "preload", "served", "preinit", "ctor", "inert"])
     parser.add_argument("--lines", required=True)
     parser.add_argument("--program", required=True)
     for name in ("early", "object", "weft", "shim"):
@@ -101,13 +100,16 @@ def main():
         "bare": lambda: ([args.program], {}),
         "run": lambda: ([args.weft, "run", args.program], {}),
         "preload": lambda: ([args.program], {"LD_PRELOAD": args.shim}),
-        "preinit": lambda: ([args.early], {"LD_PRELOAD": args.shim}),
+        "served": lambda: ([args.weft, "run", args.program], {"WEFT_ALWAYS_SERVE": "1"}),
+        "preinit": lambda: ([args.early], {"LD_PRELOAD": args.shim, "WEFT_ALWAYS_SERVE": "1"}),
         "ctor": lambda: (["/bin/true"], {"LD_PRELOAD": f"{args.shim}:{args.object}"}),
         "inert": lambda: ([args.early], {}),
     }[args.mode]()
 
     if args.mode == "bare":
-        output = run(command, environment, args.limit)
+        output, failure = run(command, environment, args.limit)
+        if failure:
+            sys.exit(f"{output}\nFAIL: {failure}")
         lines = parse(output)
         with open(args.lines + ".new", "w") as file:
             file.write(output)
@@ -118,7 +120,12 @@ def main():
         bare = parse(file.read())
     suspects = None
     for attempt in range(ATTEMPTS):
-        exact, timed = compare(bare, parse(run(command, environment, args.limit)), args.mode)
+        output, failure = run(command, environment, args.limit)
+        exact, timed = compare(bare, parse(output), args.mode)
+        if failure:
+            cut = [line for line in exact if not line.endswith(": missing")]
+            last = output.rstrip().rpartition("\n")[2]
+            sys.exit("\n".join(cut) + f"\nFAIL: {failure}; the last line was: {last}")
         if exact:
             sys.exit("\n".join(exact + timed) + f"\nFAIL: {len(exact)} of {len(bare)} lines differ from the bare run")
         labels = {line.split(" ")[0]: line for line in timed}

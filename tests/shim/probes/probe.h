@@ -270,8 +270,11 @@ QUIET static void handle(int number, int flags) {
 
 // ---- running ---------------------------------------------------------------------------------------------------------
 
+/// PROBE_CASE=name in the environment runs that case alone.
 static void probe_run(void) {
+    const char* only = getenv("PROBE_CASE");
     for (struct probe_case* c = __start_probe_cases; c < __stop_probe_cases; ++c) {
+        if (only && strcmp(only, c->name) != 0) continue;
         label("%s", c->name);
         c->run();
         reap();
