@@ -3,6 +3,7 @@
 
 #include "core/deadlock.hpp"
 #include "core/fork.hpp"
+#include "core/interruption.hpp"
 #include "core/overflow.hpp"
 #include "core/readiness.hpp"
 #include "core/registry.hpp"
@@ -254,6 +255,8 @@ hub::~hub() {
     this_thread_state.running = nullptr;
     release_stack(loop_stack_);
 }
+
+void yield_quietly() noexcept { hub::current()->yield(); }
 
 void hub::collect_events() noexcept { readiness::collect(*this); }
 

@@ -10,4 +10,7 @@ namespace weft::rt {
 /// will want to know.
 WEFT_API int interruption_errno(bool mark) noexcept;
 
+/// Lets the other fibers run; no interruption point. On a fiber only.
+WEFT_API void yield_quietly() noexcept;
+
 } // namespace weft::rt

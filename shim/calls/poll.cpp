@@ -57,7 +57,7 @@ int wait_for(std::size_t count, deadline until, Ask ask, Fill fill) noexcept {
     const int at_once = ask();
     if (at_once != 0) return at_once;
     if (until.expired()) {
-        rt::hub::current()->yield(); // a program that polls in a loop must not hold the hub
+        rt::yield_quietly(); // a program that polls in a loop must not hold the hub
         return ask();
     }
     interest_list interests(count);

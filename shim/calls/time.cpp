@@ -30,7 +30,7 @@ int sleep_until(deadline until) noexcept {
     for (;;) {
         if (const int error = refused_wait(); error != 0) return error;
         if (until.expired()) {
-            rt::hub::current()->yield();
+            rt::yield_quietly();
             return 0;
         }
         rt::waiter w("a sleep");
@@ -124,7 +124,7 @@ WEFT_API int clock_nanosleep(clockid_t clock, int flags, const timespec* wanted,
 }
 WEFT_API int sched_yield() noexcept {
     if (!gate::open(family::time)) return real().sched_yield();
-    weft::rt::hub::current()->yield();
+    weft::rt::yield_quietly();
     return 0;
 }
 

@@ -6,7 +6,7 @@ namespace weft::shim {
 int refused_wait() noexcept {
     const int error = rt::interruption_errno(true);
     if (error == 0) return 0;
-    rt::hub::current()->yield(); // a library that retries for ever must not hold the hub
+    rt::yield_quietly(); // a library that retries for ever must not hold the hub
     return error;
 }
 
