@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/options_help.hpp"
+
+#include <cctype>
+#include <cstdio>
+
+namespace weft::launcher {
+
+namespace {
+
+std::string variable_of(const std::string& prefix, std::string name) {
+    for (char& c : name) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    return prefix + name;
+}
+
+std::string option_of(std::string name) {
+    for (char& c : name)
+        if (c == '_') c = '-';
+    return name;
+}
+
+} // namespace
+
+const std::vector<option>& options() {
+    static const std::vector<option> all = {
+#define WEFT_FLAG(name, standard, help) {option_of(#name), variable_of("WEFT_", #name), standard, help},
+#include "core/options.def"
+#undef WEFT_FLAG
+    };
+    return all;
+}
+
+const std::vector<option>& families() {
+    static const std::vector<option> all = {
+#define WEFT_FAMILY(name, help) {#name, variable_of("WEFT_NO_", #name), false, help},
+#include "core/families.def"
+#undef WEFT_FAMILY
+    };
+    return all;
+}
+
+void print_options() {
+    std::printf("%-20s %-20s %-8s %s\n", "option", "environment", "default", "meaning");
+    for (const option& o : options()) {
+        const std::string spelling = (o.standard ? "--[no-]" : "--") + o.name;
+        std::printf("%-20s %-20s %-8s %s\n", spelling.c_str(), o.variable.c_str(), o.standard ? "1" : "0", o.help.c_str());
+    }
+    for (const option& f : families())
+        std::printf("%-20s %-20s %-8s leave alone: %s\n", ("--no-" + f.name).c_str(), f.variable.c_str(), "0", f.help.c_str());
+    std::printf("\nSwitches are 1 or 0 in the environment; no option has a unit. The command line wins over the environment.\n");
+}
+
+} // namespace weft::launcher
