@@ -38,7 +38,7 @@ std::int64_t deadlock_check::before_blocking(hub& h) noexcept {
         if (!other.hopeless_.load(std::memory_order_relaxed) || other.remote_.load(std::memory_order_seq_cst) != nullptr ||
             other.interrupts_.load(std::memory_order_seq_cst) != nullptr)
             somebody_runs = true;
-        if (!other.quiescent_.empty()) told = &other;
+        else if (!other.quiescent_.empty()) told = &other;
     });
     if (somebody_runs) return watcher::never;
     const int threads = kernel_threads();

@@ -136,7 +136,10 @@ void fiber_core::body() noexcept {
     }
 }
 
-bool fiber_core::is_main() const noexcept { return &owner->main_fiber() == this; }
+bool fiber_core::is_main() const noexcept {
+    if (stack_ == nullptr) return true;
+    return !is_done() && &owner->main_fiber() == this; // a fiber that is done may have outlived its hub
+}
 
 void fiber_core::end_process() noexcept {
     if (exception != nullptr) {
@@ -193,13 +196,11 @@ void fiber_core::release() noexcept {
 // --- Kill ---
 
 void fiber_core::request_kill(std::exception_ptr thrown) noexcept {
-    {
-        const std::lock_guard hold(lock);
-        if (ending) return;
-        kill_exception = std::move(thrown);
-        kill_pending.store(true, std::memory_order_release);
-    }
-    owner->post_interrupt(*this);
+    const std::lock_guard hold(lock);
+    if (ending) return;
+    std::swap(kill_exception, thrown);
+    kill_pending.store(true, std::memory_order_release);
+    owner->post_interrupt(*this); // still under the lock: the fiber cannot end, nor its hub
 }
 
 void fiber_core::on_interrupt() noexcept {

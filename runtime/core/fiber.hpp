@@ -49,6 +49,8 @@ public:
 
     /// Asks the fiber to throw. Any thread; the hub's thread carries it out.
     void request_kill(std::exception_ptr exception) noexcept;
+    /// It has run: tells whoever waits for that.
+    void end() noexcept;
     /// Nobody stands on its stack any more.
     void left_stack() noexcept;
     /// On the hub's thread: ends the present wait because something is pending.
@@ -98,7 +100,6 @@ public:
 private:
     static void entry(context::arrival a) noexcept;
     void body() noexcept;
-    void end() noexcept;
     [[noreturn]] void end_process() noexcept;
     static bool allowed(fiber_state from, fiber_state to) noexcept {
         switch (to) {

@@ -21,26 +21,28 @@ void watch_forks() noexcept {
 
 void after_fork_in_child() noexcept {
     hub* survivor = hub::current();
+    hub_registry::for_each([&](hub& h) { h.bury(&h == survivor ? this_thread_state.running : nullptr); });
     hub_registry::after_fork(survivor);
     stacks_after_fork();
     readiness::after_fork();
     if (survivor != nullptr) survivor->after_fork();
 }
 
+/// Another thread's hub may have been stopped anywhere; its list is read forwards only, which holds at any moment.
+void hub::bury(const fiber_core* survivor) noexcept {
+    for (fiber_core* f = oldest_; f != nullptr; f = f->registry_next) {
+        if (f == survivor) continue;
+        f->lock.reset();
+        f->joiners.forget();
+        f->was_killed = true;
+        f->ending = true;
+        f->state.store(fiber_state::done, std::memory_order_release);
+    }
+}
+
 /// The running fiber becomes the main fiber; the rest of what the hub knew is the parent's.
 void hub::after_fork() noexcept {
     fiber_core& me = *this_thread_state.running;
-    for (fiber_core* f = oldest_; f != nullptr;) {
-        fiber_core* next = f->registry_next;
-        if (f != &me) {
-            f->lock.reset();
-            f->joiners.forget();
-            f->was_killed = true;
-            f->ending = true;
-            f->state.store(fiber_state::done, std::memory_order_release);
-        }
-        f = next;
-    }
     me.registry_prev = me.registry_next = nullptr;
     me.lock.reset();
     me.joiners.forget();

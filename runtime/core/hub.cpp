@@ -10,6 +10,7 @@
 #include "core/sys.hpp"
 
 #include <ctime>
+#include <utility>
 
 namespace weft::rt {
 
@@ -239,6 +240,7 @@ hub::hub()
     renew_slice();
     main_.state.store(fiber_state::running, std::memory_order_relaxed);
     enroll(main_);
+    adopt_scopes();
     this_thread_state.current_hub = this;
     this_thread_state.stacks = &stacks_;
     this_thread_state.running = &main_;
@@ -247,13 +249,26 @@ hub::hub()
     install_overflow_report();
 }
 
-hub::~hub() {
+/// Timeout scopes that this thread entered while it had no hub.
+void hub::adopt_scopes() noexcept {
+    main_.scopes = std::exchange(thread_parker::current().scopes, nullptr);
+    for (timeout_scope* s = main_.scopes; s != nullptr; s = s->outer) {
+        s->owner = &main_;
+        if (s->expiry.at != watcher::never && !s->expired) start_timer(s->expiry);
+    }
+}
+
+hub::~hub() { close(); }
+
+void hub::close() noexcept {
+    if (this_thread_state.current_hub != this) return;
     hub_registry::remove(*this);
     readiness::hub_gone(*this);
     this_thread_state.current_hub = nullptr;
     this_thread_state.stacks = nullptr;
     this_thread_state.running = nullptr;
     release_stack(loop_stack_);
+    watcher_.close();
 }
 
 void yield_quietly() noexcept { hub::current()->yield(); }
@@ -268,9 +283,10 @@ struct hub_holder {
     ~hub_holder() {
         if (mine == nullptr || hub_registry::on_main_thread()) return;
         mine->kill_all();
-        const bool handles_left = mine->main_fiber().references.load(std::memory_order_acquire) > 1;
-        mine->~hub();
-        if (!handles_left) ::operator delete(mine);
+        mine->end_main();
+        mine->close();
+        // Where handles to the main fiber are left, its control block and so the hub must stay.
+        if (mine->main_fiber().references.load(std::memory_order_acquire) == 1) delete mine;
     }
 };
 
@@ -280,13 +296,7 @@ thread_local hub_holder this_thread_hub;
 
 hub& hub::ensure() {
     if (hub* h = current()) return *h;
-    void* place = ::operator new(sizeof(hub));
-    try {
-        this_thread_hub.mine = new (place) hub();
-    } catch (...) {
-        ::operator delete(place);
-        throw;
-    }
+    this_thread_hub.mine = new hub();
     return *this_thread_hub.mine;
 }
 
@@ -304,6 +314,13 @@ void hub::kill_all() noexcept {
         w.suspend();
         wait_list::remove(w.node);
     }
+}
+
+/// The thread's own function has ended: so has its main fiber, for whoever joins that.
+void hub::end_main() noexcept {
+    remove_links(main_now_); // nobody is left to run them
+    main_now_->end();
+    drain_remote();          // lets go of fibers that somebody meant to interrupt
 }
 
 } // namespace weft::rt

@@ -94,6 +94,12 @@ public:
     bool wait_quiescent(deadline d);
     /// A kernel thread ends: kills its fibers and waits for them.
     void kill_all() noexcept;
+    /// After that: its main fiber has ended too.
+    void end_main() noexcept;
+    /// The thread has no hub any more; only control blocks may still be looked at.
+    void close() noexcept;
+    /// In the child of fork: its fibers, but for `survivor`, are dead.
+    void bury(const fiber_core* survivor) noexcept;
     /// In the child of fork: the running fiber becomes the main fiber, everything else is dead, the loop is fresh.
     void after_fork() noexcept;
 
@@ -120,6 +126,7 @@ private:
     bool wake_quiet() noexcept;
     void rouse_if_asleep() noexcept;
     void withdraw(fiber_core& f) noexcept;
+    void adopt_scopes() noexcept;
     fiber_core* pop_ready() noexcept {
         fiber_core* f = ready_head_;
         ready_head_ = f->next;

@@ -127,7 +127,14 @@ void deliver(const epoll_event& e) noexcept {
     }
     if (anybody) return;
     s->latched |= e.events;
-    if (control(*s, EPOLL_CTL_MOD, fd, others) == 0) s->armed = others;
+    if (others == 0) {
+        // Out of the set: a hang-up is reported whatever is asked for, and again after each change.
+        control(*s, EPOLL_CTL_DEL, fd, 0);
+        s->registered = false;
+        s->armed = 0;
+    } else if (control(*s, EPOLL_CTL_MOD, fd, others) == 0) {
+        s->armed = others;
+    }
 }
 
 } // namespace

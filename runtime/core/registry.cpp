@@ -37,6 +37,13 @@ void hub_registry::remove(hub& h) noexcept {
     }
     --hub_count;
     if (main_thread_hub == &h) main_thread_hub = nullptr;
+    rouse_hopeless();
+}
+
+void hub_registry::rouse_hopeless() noexcept {
+    for_each([](hub& h) {
+        if (h.hopeless_.load(std::memory_order_relaxed)) h.rouse_if_asleep();
+    });
 }
 
 hub* hub_registry::main_hub() noexcept { return main_thread_hub; }
@@ -62,7 +69,11 @@ helper_thread::~helper_thread() { helpers.fetch_sub(1, std::memory_order_relaxed
 int helper_thread::count() noexcept { return helpers.load(std::memory_order_relaxed); }
 
 void job_begins() noexcept { jobs.fetch_add(1, std::memory_order_relaxed); }
-void job_ends() noexcept { jobs.fetch_sub(1, std::memory_order_release); }
+void job_ends() noexcept {
+    if (jobs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    const std::lock_guard hold(hubs_lock);
+    hub_registry::rouse_hopeless();
+}
 bool jobs_in_flight() noexcept { return jobs.load(std::memory_order_acquire) > 0; }
 
 } // namespace weft::rt

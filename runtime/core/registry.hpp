@@ -22,6 +22,8 @@ public:
         for (hub* h = newest_; h != nullptr; h = h->registry_next_) fn(*h);
     }
     static spinlock& lock() noexcept;
+    /// Who might have woken somebody is gone: hubs that have nothing to do look again. The caller holds lock().
+    static void rouse_hopeless() noexcept;
     static int count() noexcept;
     /// In the child of fork: only `survivor` (may be null) is left.
     static void after_fork(hub* survivor) noexcept;
@@ -42,7 +44,8 @@ public:
     static int count() noexcept;
 };
 
-/// Work outside the hubs that will wake somebody: while any is going on there is no deadlock. Any thread.
+/// Work outside the hubs that will wake somebody: while any is going on there is no deadlock. Any thread. A job ends after
+/// it has woken whom it should.
 WEFT_API void job_begins() noexcept;
 WEFT_API void job_ends() noexcept;
 bool jobs_in_flight() noexcept;

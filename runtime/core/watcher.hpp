@@ -30,6 +30,8 @@ public:
         if (set_fd_ < 0) remake();
         return set_fd_;
     }
+    /// For good.
+    void close() noexcept { release(); }
     /// In the child of fork: drops the parent's loop; a fresh one is made when it is first needed (most children exec).
     void abandon_after_fork() noexcept { release(); }
 
