@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstddef>
 #include <mutex>
 
 #include <sys/epoll.h>
@@ -99,6 +100,23 @@ bool take_latched(slot& s, std::uint32_t events) noexcept {
     return hit != 0;
 }
 
+hub* hub_of(wait_node& n) noexcept {
+    return reinterpret_cast<fd_interest*>(reinterpret_cast<char*>(&n) - offsetof(fd_interest, node))->waiting_on;
+}
+
+/// A waiter of the home leaves. Where only other hubs' waiters are left one of those hubs becomes the home, lest they depend
+/// on one that has no reason to look.
+void move_home(slot& s, int fd) noexcept {
+    std::uint32_t wanted = 0;
+    for (wait_node* n = s.waiters.front(); n != nullptr; n = s.waiters.after(*n)) {
+        if (hub_of(*n) == s.home) return;
+        wanted |= events_of(*n);
+    }
+    control(s, EPOLL_CTL_DEL, fd, 0);
+    s.registered = false;
+    if (arm(s, fd, wanted, *hub_of(*s.waiters.front()), true) != 0) s.waiters.wake_all(); // they find out themselves
+}
+
 void forget(slot& s, int fd, bool unregister) noexcept {
     if (s.registered && unregister) control(s, EPOLL_CTL_DEL, fd, 0);
     s.registered = false;
@@ -172,6 +190,7 @@ fd_wake readiness::wait_any(std::span<fd_interest> interests, deadline d, bool f
             break;
         }
         i.generation = s->generation;
+        i.waiting_on = &mine;
         i.node.owner = &w;
         i.node.data = reinterpret_cast<void*>(static_cast<std::uintptr_t>(i.events));
         s->waiters.push(i.node);
@@ -190,6 +209,7 @@ fd_wake readiness::wait_any(std::span<fd_interest> interests, deadline d, bool f
         const std::lock_guard hold(s->lock);
         wait_list::remove(i.node);
         closed |= s->generation != i.generation;
+        if (s->registered && s->home == &mine && !s->waiters.empty()) move_home(*s, i.fd);
     }
     if (at_once != fd_wake::deadline) {
         --this_thread_state.inside;

@@ -33,6 +33,7 @@ struct fd_interest {
     // The rest belongs to the wait.
     wait_node node{};
     std::uint32_t generation = 0;
+    hub* waiting_on = nullptr;
 };
 
 class WEFT_API readiness {
