@@ -123,11 +123,6 @@ def curl_parallel(peer):
 
 
 @case()
-def curl_limited_rate(peer):
-    return curl("--limit-rate", "6M", "-o", "out", peer.url("/big"))
-
-
-@case()
 def wget_download(peer):
     return wget("-O", "out", peer.url("/big"))
 

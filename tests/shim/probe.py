@@ -93,7 +93,7 @@ def main():
     parser.add_argument("--program", required=True)
     for name in ("early", "object", "weft", "shim"):
         parser.add_argument(f"--{name}")
-    parser.add_argument("--limit", type=float, default=90)
+    parser.add_argument("--limit", type=float, default=45)
     args = parser.parse_args()
 
     command, environment = {

@@ -45,7 +45,6 @@ static void* echo(void* argument) {
 }
 PROBE(echoes) {
     for (int i = 0; i < threads; ++i) open_pair(i % 2 ? on_unix : on_tcp, pairs[i]);
-    begin();
     start(echo);
     long total = 0;
     char text[64];
@@ -55,7 +54,7 @@ PROBE(echoes) {
             total += recv(pairs[i][0], text, 10, MSG_WAITALL);
         }
     for (int i = 0; i < threads; ++i) shutdown(pairs[i][0], SHUT_WR);
-    done(finish() - total, NULL, -1);
+    fact("lost", finish() - total);  // busy rather than waiting: no time to compare
     fact("echoed", total);
     for (int i = 0; i < threads; ++i) close_pair(pairs[i]);
 }
