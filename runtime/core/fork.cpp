@@ -19,7 +19,14 @@ void watch_forks() noexcept {
                      [] { after_fork_in_child(); });
 }
 
+namespace {
+constinit std::atomic<unsigned> generation{0};
+} // namespace
+
+unsigned fork_generation() noexcept { return generation.load(std::memory_order_relaxed); }
+
 void after_fork_in_child() noexcept {
+    generation.fetch_add(1, std::memory_order_relaxed);
     hub* survivor = hub::current();
     hub_registry::for_each([&](hub& h) { h.bury(&h == survivor ? this_thread_state.running : nullptr); });
     hub_registry::after_fork(survivor);
@@ -34,6 +41,7 @@ void hub::bury(const fiber_core* survivor) noexcept {
         if (f == survivor) continue;
         f->lock.reset();
         f->joiners.forget();
+        f->forget_wait();
         f->was_killed = true;
         f->ending = true;
         f->state.store(fiber_state::done, std::memory_order_release);

@@ -10,4 +10,7 @@ void watch_forks() noexcept;
 /// What the child does; also for children made by raw clone.
 void after_fork_in_child() noexcept;
 
+/// How many forks lie between this process and the first: whoever has threads compares it before it counts on them.
+unsigned fork_generation() noexcept;
+
 } // namespace weft::rt

@@ -52,6 +52,10 @@ public:
         return word >> 8 == epoch && is_armed(word) &&
                word_.compare_exchange_strong(word, epoch << 8 | idle, std::memory_order_acq_rel);
     }
+    /// In the child of fork, for those that do not exist there: no wake reaches them, so no hand-off is lost on them.
+    void forget_wait() noexcept {
+        word_.store((word_.load(std::memory_order_relaxed) & ~std::uint64_t{0xff}) | idle, std::memory_order_relaxed);
+    }
     [[nodiscard]] bool is_waiting() const noexcept { return is_armed(word_.load(std::memory_order_acquire)); }
     /// Waits, and kill, a timeout scope or a deadlock may end that.
     [[nodiscard]] bool is_interruptible() const noexcept {
