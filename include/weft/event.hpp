@@ -75,6 +75,8 @@ class async_result {
 public:
     /// A new one, without a value.
     async_result() : state_(std::make_shared<rt::result_state<T>>()) {}
+    /// For weft's own use.
+    explicit async_result(std::shared_ptr<rt::result_state<T>> state) noexcept : state_(std::move(state)) {}
 
     /// Delivers a value. False: there was a result already, and it stays.
     template <class Value = T>

@@ -17,9 +17,10 @@ void result_core::unclaim() noexcept {
     status_ = status::pending;
 }
 
-void result_core::publish() noexcept {
+void result_core::publish(std::exception_ptr e) noexcept {
     const std::lock_guard hold(lock_);
-    status_ = status::value;
+    status_ = e == nullptr ? status::value : status::exception;
+    exception_.swap(e); // it was null
     waiting_.wake_all();
 }
 

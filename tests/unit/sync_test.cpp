@@ -13,6 +13,9 @@
 #include <thread>
 #include <vector>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 using namespace std::chrono_literals;
 using weft::this_fiber::yield;
 
@@ -410,4 +413,28 @@ TEST_CASE("kill_from_another_thread_while_waiting") {
     m.unlock();
     CHECK(eventually([&] { return m.try_lock(); }));
     m.unlock();
+}
+
+TEST_CASE("semaphore_after_fork_hands_nothing_to_the_dead") {
+    weft::semaphore s(0);
+    std::atomic<bool> parked{false};
+    auto here = weft::spawn([&] { s.acquire(); });
+    std::thread there([&] {
+        auto f = weft::spawn([&] { s.acquire(); });
+        yield();
+        parked = true; // and this thread has done with the semaphore until it is released
+        f.join();
+    });
+    REQUIRE(eventually([&] { return parked.load(); }));
+    const pid_t child = fork();
+    if (child == 0) {
+        s.release(2);
+        _exit(s.count() == 2 && s.try_acquire() ? 0 : 1);
+    }
+    int status = -1;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+    s.release(2);
+    here.join();
+    there.join();
 }

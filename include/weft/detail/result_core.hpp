@@ -31,8 +31,8 @@ public:
     bool claim() noexcept;
     /// From setting back to pending, as storing the value threw.
     void unclaim() noexcept;
-    /// From setting to value; wakes all.
-    void publish() noexcept;
+    /// From setting to value, or to exception if there is one; wakes all.
+    void publish(std::exception_ptr e = nullptr) noexcept;
     /// From pending to exception or cancelled. False: it is too late for that.
     bool fail(std::exception_ptr e, status how = status::exception) noexcept;
 
