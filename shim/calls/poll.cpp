@@ -54,6 +54,7 @@ private:
 /// The loop of all of them. `ask()` asks the kernel without waiting; `fill(list)` names the descriptors.
 template <class Ask, class Fill>
 int wait_for(std::size_t count, deadline until, Ask ask, Fill fill) noexcept {
+    const errno_of_success success;
     const int at_once = ask();
     if (at_once != 0) return at_once;
     if (until.expired()) {
@@ -79,7 +80,8 @@ int wait_for(std::size_t count, deadline until, Ask ask, Fill fill) noexcept {
             continue;
         }
         const int ready = ask();
-        if (ready != 0 || woken == rt::fd_wake::deadline) return ready;
+        if (ready < 0) return ready;
+        if (ready > 0 || woken == rt::fd_wake::deadline) return success(ready);
     }
 }
 

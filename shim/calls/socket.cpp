@@ -31,19 +31,21 @@ bool at_end(int fd) noexcept {
 /// `attempt(done)` reads behind the first `done` bytes; with MSG_PEEK it always begins at the start.
 template <class Total, class Attempt>
 ssize_t receive_all(int fd, descriptor& d, Total total, bool peek, Attempt attempt) noexcept {
+    const errno_of_success success;
     const deadline until = after(d.receive_timeout(fd));
     std::size_t done = 0;
     for (;;) {
         const ssize_t n = attempt(peek ? 0 : done);
-        if (n == 0) return static_cast<ssize_t>(done);
+        if (n == 0) return success(static_cast<ssize_t>(done));
         if (n > 0) {
             done = peek ? static_cast<std::size_t>(n) : done + static_cast<std::size_t>(n);
-            if (done >= total() || d.is_nonblocking(fd) || (peek && at_end(fd))) return static_cast<ssize_t>(done);
+            if (done >= total() || d.is_nonblocking(fd) || (peek && at_end(fd)))
+                return success(static_cast<ssize_t>(done));
             if (!peek) continue;
         } else if ((errno != EAGAIN && errno != EWOULDBLOCK) || d.is_nonblocking(fd)) {
-            return done > 0 ? static_cast<ssize_t>(done) : -1;
+            return done > 0 ? success(static_cast<ssize_t>(done)) : -1;
         }
-        if (!await(fd, EPOLLIN, until, EAGAIN)) return done > 0 ? static_cast<ssize_t>(done) : -1;
+        if (!await(fd, EPOLLIN, until, EAGAIN)) return done > 0 ? success(static_cast<ssize_t>(done)) : -1;
     }
 }
 
@@ -140,12 +142,13 @@ int with_nonblock(int fd, Call call) noexcept {
 int accept4(int fd, sockaddr* address, socklen_t* size, int flags) noexcept {
     descriptor& d = descriptor::of(fd);
     if (d.kind(fd) != fd_kind::socket || d.is_nonblocking(fd)) return real().accept4(fd, address, size, flags);
+    const errno_of_success success;
     const deadline until = after(d.receive_timeout(fd));
     for (;;) {
         int accepted = uring::accept_nowait(fd, address, size, flags);
         if (accepted < 0 && errno == ENOSYS)
             accepted = with_nonblock(fd, [&] { return real().accept4(fd, address, size, flags); });
-        if (accepted >= 0) return accepted;
+        if (accepted >= 0) return success(accepted);
         if (errno != EAGAIN && errno != EWOULDBLOCK) return -1;
         if (d.is_nonblocking(fd)) return fail(EAGAIN);
         if (!await(fd, EPOLLIN, until, EAGAIN)) return -1;
@@ -155,6 +158,7 @@ int accept4(int fd, sockaddr* address, socklen_t* size, int flags) noexcept {
 int connect(int fd, const sockaddr* address, socklen_t size) noexcept {
     descriptor& d = descriptor::of(fd);
     if (d.kind(fd) != fd_kind::socket || d.is_nonblocking(fd)) return real().connect(fd, address, size);
+    const errno_of_success success;
     const deadline until = after(d.send_timeout(fd));
     constexpr auto first_pause = std::chrono::milliseconds(1);
     constexpr auto last_pause = std::chrono::milliseconds(20);
@@ -162,7 +166,7 @@ int connect(int fd, const sockaddr* address, socklen_t size) noexcept {
         int result = uring::connect_nowait(fd, address, size);
         if (result < 0 && errno == ENOSYS)
             result = with_nonblock(fd, [&] { return real().connect(fd, address, size); });
-        if (result == 0) return 0;
+        if (result == 0) return success(0);
         if (errno == EINPROGRESS || errno == EALREADY) break;
         // A local socket whose listener's queue is full says EAGAIN, and nothing tells when there is room again.
         if (errno != EAGAIN || socket_option(fd, SO_DOMAIN) != AF_UNIX) return -1;
@@ -177,7 +181,7 @@ int connect(int fd, const sockaddr* address, socklen_t size) noexcept {
         if (real().poll(&p, 1, 0) > 0) break;
     }
     const int error = socket_option(fd, SO_ERROR);
-    return error == 0 ? 0 : fail(error < 0 ? errno : error);
+    return error == 0 ? success(0) : fail(error < 0 ? errno : error);
 }
 
 } // namespace weft::shim::io

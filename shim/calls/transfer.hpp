@@ -14,10 +14,12 @@ namespace weft::shim {
 /// Input. `attempt()` is a call that does not block; `timeout_ns()` is asked once, before the first wait.
 template <class Attempt, class Timeout>
 ssize_t receive(int fd, descriptor& d, bool dont_wait, Timeout timeout_ns, Attempt attempt) noexcept {
+    const errno_of_success success;
     deadline until;
     for (bool first = true;; first = false) {
         const ssize_t n = attempt();
-        if (n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) return n;
+        if (n >= 0) return success(n);
+        if (errno != EAGAIN && errno != EWOULDBLOCK) return n;
         if (dont_wait || d.is_nonblocking(fd)) return fail(EAGAIN);
         if (first) until = after(timeout_ns());
         if (!await(fd, EPOLLIN, until, EAGAIN)) return -1;
@@ -66,6 +68,7 @@ private:
 /// `attempt(done)` writes what is behind the first `done` bytes; `total()` is asked after a success only.
 template <class Total, class Timeout, class Attempt>
 ssize_t transmit(int fd, descriptor& d, Total total, Timeout timeout_ns, Attempt attempt) noexcept {
+    const errno_of_success success;
     deadline until;
     bool asked = false;
     std::size_t done = 0;
@@ -73,14 +76,14 @@ ssize_t transmit(int fd, descriptor& d, Total total, Timeout timeout_ns, Attempt
         const ssize_t n = attempt(done);
         if (n >= 0) {
             done += static_cast<std::size_t>(n);
-            if (n == 0 || done >= total() || d.is_nonblocking(fd)) return static_cast<ssize_t>(done);
+            if (n == 0 || done >= total() || d.is_nonblocking(fd)) return success(static_cast<ssize_t>(done));
             continue;
         }
-        if (errno != EAGAIN && errno != EWOULDBLOCK) return done > 0 ? static_cast<ssize_t>(done) : -1;
-        if (d.is_nonblocking(fd)) return done > 0 ? static_cast<ssize_t>(done) : fail(EAGAIN);
+        if (errno != EAGAIN && errno != EWOULDBLOCK) return done > 0 ? success(static_cast<ssize_t>(done)) : -1;
+        if (d.is_nonblocking(fd)) return done > 0 ? success(static_cast<ssize_t>(done)) : fail(EAGAIN);
         if (!asked) until = after(timeout_ns());
         asked = true;
-        if (!await(fd, EPOLLOUT, until, EAGAIN)) return done > 0 ? static_cast<ssize_t>(done) : -1;
+        if (!await(fd, EPOLLOUT, until, EAGAIN)) return done > 0 ? success(static_cast<ssize_t>(done)) : -1;
     }
 }
 

@@ -23,6 +23,19 @@ inline int fail(int error) noexcept {
     return -1;
 }
 
+/// A call that succeeds leaves errno alone, whatever its attempts said before.
+class errno_of_success {
+public:
+    template <class T>
+    T operator()(T result) const noexcept {
+        errno = saved_;
+        return result;
+    }
+
+private:
+    int saved_ = errno;
+};
+
 /// A call that would have to wait, in a fiber that is killed or timed out: yields, then says how the call must fail
 /// (ECANCELED, ETIMEDOUT). 0: go on and wait (invariant 7).
 int refused_wait() noexcept;
