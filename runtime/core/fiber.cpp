@@ -183,7 +183,10 @@ void fiber_core::left_stack() noexcept {
 void fiber_core::release() noexcept {
     // The last one needs no atomic: nobody else is left who could count.
     if (references.load(std::memory_order_acquire) != 1 && references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-    if (stack_ == nullptr) return; // a main fiber lies in its hub
+    if (stack_ == nullptr) { // a main fiber lies in its hub, which has given up its own reference: its thread has ended
+        delete owner;
+        return;
+    }
     if (exception != nullptr && !collected.load(std::memory_order_relaxed)) report_uncollected(*this);
     if (held && hub::current() == owner && owner->held_stacks > 0) --owner->held_stacks;
     stack& s = *stack_;

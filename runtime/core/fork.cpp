@@ -4,6 +4,7 @@
 #include "core/hub.hpp"
 #include "core/readiness.hpp"
 #include "core/registry.hpp"
+#include "core/sanitizer.hpp"
 #include "core/stack.hpp"
 
 #include <atomic>
@@ -54,6 +55,10 @@ void hub::after_fork() noexcept {
     me.registry_prev = me.registry_next = nullptr;
     me.lock.reset();
     me.joiners.forget();
+    // The sanitizer's leak check knows only the stack it is called on.
+    if (&me != &main_ && main_.machine.stack_size() != 0) {
+        sanitizer::stack_in_use(const_cast<void*>(main_.machine.stack_base()), main_.machine.stack_size());
+    }
     oldest_ = newest_ = &me;
     live_ = 1;
     main_now_ = &me;

@@ -285,8 +285,7 @@ struct hub_holder {
         mine->kill_all();
         mine->end_main();
         mine->close();
-        // Where handles to the main fiber are left, its control block and so the hub must stay.
-        if (mine->main_fiber().references.load(std::memory_order_acquire) == 1) delete mine;
+        mine->main_fiber().release(); // the hub goes with the last handle to its main fiber
     }
 };
 
