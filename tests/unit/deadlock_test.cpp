@@ -55,10 +55,21 @@ void passes(F fn) {
     CHECK(r.exit_code() == 0);
 }
 
+/// The same for what needs a deadlock to be told. TSan has a kernel thread of its own that weft cannot know: a stranger that may
+/// wake somebody for all it knows, so under TSan no deadlock is ever told.
+template <class F>
+void passes_where_told([[maybe_unused]] F fn) {
+#if defined(__SANITIZE_THREAD__)
+    WARN("left out under TSan");
+#else
+    passes(fn);
+#endif
+}
+
 } // namespace
 
 TEST_CASE("deadlock_names_the_waiters_and_what_they_wait_for") {
-    passes([] {
+    passes_where_told([] {
         auto a = weft::spawn({.name = "alpha"}, [] { wait_for_ever("a lost letter"); });
         auto b = weft::spawn({.name = "beta"}, [a] { a.join(); });
         const std::string what = told([&] { b.join(); });
@@ -74,7 +85,7 @@ TEST_CASE("deadlock_names_the_waiters_and_what_they_wait_for") {
 }
 
 TEST_CASE("deadlock_is_a_logic_error_and_may_be_survived") {
-    passes([] {
+    passes_where_told([] {
         auto a = weft::spawn([] { wait_for_ever("nothing"); });
         for (int i = 0; i < 3; ++i) must(told([&] { a.join(); }) != "");
         a.kill();
@@ -86,7 +97,7 @@ TEST_CASE("deadlock_is_a_logic_error_and_may_be_survived") {
 }
 
 TEST_CASE("deadlock_of_every_call_that_waits") {
-    passes([] {
+    passes_where_told([] {
         auto a = weft::spawn([] { wait_for_ever("nothing"); });
         must(told([&] { a.get(); }) != "");
         must(told([&] { weft::joinall({a}); }) != "");
@@ -97,7 +108,7 @@ TEST_CASE("deadlock_of_every_call_that_waits") {
 }
 
 TEST_CASE("wait_and_hub_join_return_instead") {
-    passes([] {
+    passes_where_told([] {
         auto a = weft::spawn([] { wait_for_ever("nothing"); });
         weft::wait();
         must(!a.ready());
@@ -128,7 +139,7 @@ TEST_CASE("no_deadlock_while_a_timer_runs") {
 }
 
 TEST_CASE("no_deadlock_while_a_descriptor_is_awaited") {
-    passes([] {
+    passes_where_told([] {
         int ends[2];
         must(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
         if (fork() == 0) { // whoever writes need not be in this process
@@ -158,7 +169,7 @@ TEST_CASE("no_deadlock_while_a_foreign_thread_lives") {
 }
 
 TEST_CASE("deadlock_when_the_foreign_thread_has_ended_without_waking") {
-    passes([] {
+    passes_where_told([] {
         auto a = weft::spawn([] { wait_for_ever("a stranger"); });
         std::thread stranger([] { std::this_thread::sleep_for(300ms); });
         const auto begin = std::chrono::steady_clock::now();
@@ -184,7 +195,7 @@ TEST_CASE("no_deadlock_while_a_job_is_in_flight") {
 }
 
 TEST_CASE("deadlock_when_the_job_has_ended_without_waking") {
-    passes([] {
+    passes_where_told([] {
         auto a = weft::spawn([] { wait_for_ever("a job"); });
         weft::rt::job_begins();
         std::atomic<bool> stop{false};
@@ -215,7 +226,7 @@ TEST_CASE("no_deadlock_while_another_hub_may_wake") {
 }
 
 TEST_CASE("deadlock_of_two_hubs_is_told_to_main") {
-    passes([] {
+    passes_where_told([] {
         std::promise<weft::any_fiber> made;
         auto handle = made.get_future();
         std::thread other([&made] {
@@ -238,7 +249,7 @@ TEST_CASE("deadlock_of_two_hubs_is_told_to_main") {
 }
 
 TEST_CASE("deadlock_after_the_other_hub_has_ended") {
-    passes([] {
+    passes_where_told([] {
         auto a = weft::spawn([] { wait_for_ever("another hub"); });
         std::thread other([] { weft::spawn([] { weft::this_fiber::sleep_for(200ms); }).join(); });
         must(told([&] { a.join(); }) != "");
@@ -247,7 +258,7 @@ TEST_CASE("deadlock_after_the_other_hub_has_ended") {
 }
 
 TEST_CASE("wait_on_another_hub_returns_when_all_are_stuck") {
-    passes([] {
+    passes_where_told([] {
         std::atomic<bool> returned{false};
         std::optional<weft::any_fiber> stuck;
         std::thread other([&] {
