@@ -98,6 +98,7 @@ int run(const crawl::options& settings) {
         });
     } catch (...) {
         line.clear();
+        std::cerr << "crawler: stopped by an error; to go on: crawler --resume " << quoted(rows.resume_path()) << '\n';
         throw;
     }
     line.clear();

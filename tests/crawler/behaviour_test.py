@@ -237,6 +237,7 @@ class ErrorsTest(CrawlTest):
             ended = self.run_crawler("--output", "/dev/full", pages.url)
             self.assertEqual(ended.returncode, 1)
             self.assertIn("No space left", ended.stderr)
+            self.assertIn("--resume", ended.stderr)
 
     def test_too_many_fibers_for_the_open_files(self):
         limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))

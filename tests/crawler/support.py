@@ -141,7 +141,7 @@ class CrawlTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
 
     def run_crawler(self, *words, seconds=60):
-        return subprocess.run([CRAWLER, *map(str, words)], env=clean_environment(), stdin=subprocess.DEVNULL, cwd=self.dir,
+        return subprocess.run([CRAWLER, *map(str, words)], env={**clean_environment(), "TMPDIR": str(self.dir)}, stdin=subprocess.DEVNULL, cwd=self.dir,
                               capture_output=True, text=True, timeout=seconds)
 
     def crawl(self, *words, status=0, seconds=60):
