@@ -139,10 +139,17 @@ TEST_CASE("sleeps_under_a_millisecond_are_precise", "[serial]") {
 
 TEST_CASE("sleepers_wake_in_the_order_of_their_deadlines") {
     std::vector<int> order;
-    const auto base = steady::now() + 500ms; // all have started by then
+    steady::time_point base;
+    int started = 0;
+    auto gate = weft::spawn([&] { // all have started before any of the times is near
+        while (started < 500) weft::this_fiber::yield();
+        base = steady::now() + 300ms;
+    });
     for (int i = 0; i < 500; ++i) {
         const int when = i * 7919 % 500;
-        weft::spawn([&order, base, when] {
+        weft::spawn([&, when] {
+            ++started;
+            gate.join();
             weft::this_fiber::sleep_until(base + when * 20us);
             order.push_back(when);
         });
