@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/private_fd.hpp"
 
+#include "core/sanitizer.hpp"
 #include "core/sys.hpp"
 
 #include <atomic>
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 namespace weft::rt {
 
@@ -23,6 +25,12 @@ void mark(int fd, bool on) noexcept {
     const std::uint64_t bit = std::uint64_t{1} << (fd % 64);
     if (on) ours[fd / 64].fetch_or(bit, std::memory_order_relaxed);
     else ours[fd / 64].fetch_and(~bit, std::memory_order_relaxed);
+}
+
+/// TSan follows descriptors from call to call and must see that a number is free again.
+void close_number(int fd) noexcept {
+    if constexpr (sanitizer::tsan) ::close(fd);
+    else sys::close(fd);
 }
 
 /// Where ours lie: the upper eighth of what the soft limit allows, at most 65,536 up.
@@ -40,7 +48,7 @@ int make_private(int fd) noexcept {
     if (fd < 0) return fd;
     const long moved = sys::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, high_ground());
     if (moved >= 0) {
-        sys::close(fd);
+        close_number(fd);
         fd = static_cast<int>(moved);
     }
     mark(fd, true);
@@ -50,7 +58,7 @@ int make_private(int fd) noexcept {
 void forget_private(int& fd) noexcept {
     if (fd < 0) return;
     mark(fd, false);
-    sys::close(fd);
+    close_number(fd);
     fd = -1;
 }
 

@@ -5,11 +5,13 @@
 #include "core/log.hpp"
 #include "core/private_fd.hpp"
 #include "core/readiness.hpp"
+#include "core/registry.hpp"
 #include "core/thread_state.hpp"
 
 #include <cerrno>
 #include <cstdlib>
 #include <ctime>
+#include <mutex>
 #include <new>
 #include <system_error>
 
@@ -60,10 +62,14 @@ watcher::watcher(hub& owner) : owner_(owner) { make(); }
 
 void watcher::make() {
     const inside_weft inside;
-    ::ev_set_allocator(page_allocator);
     set_fd_ = make_private(::epoll_create1(EPOLL_CLOEXEC));
     timer_fd_ = make_private(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-    if (set_fd_ >= 0 && timer_fd_ >= 0) loop_ = ::ev_loop_new(unsigned{EVBACKEND_EPOLL} | unsigned{EVFLAG_NOENV});
+    if (set_fd_ >= 0 && timer_fd_ >= 0) {
+        // libev finds out about the clocks with its first loop, in globals without a lock; and its allocator is one, too.
+        const std::lock_guard hold(hub_registry::lock());
+        ::ev_set_allocator(page_allocator);
+        loop_ = ::ev_loop_new(unsigned{EVBACKEND_EPOLL} | unsigned{EVFLAG_NOENV});
+    }
     if (loop_ == nullptr) {
         release();
         out_of_descriptors("weft: no descriptors for an event loop");
