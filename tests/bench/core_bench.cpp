@@ -30,11 +30,13 @@ namespace fc = boost::context::detail;
 void raw_jump(benchmark::State& state) {
     constexpr std::size_t size = 64 * 1024;
     const auto memory = std::make_unique<char[]>(size);
-    fc::transfer_t other{fc::make_fcontext(memory.get() + size, size,
-                                           [](fc::transfer_t t) {
-                                               for (;;) t = fc::jump_fcontext(t.fctx, nullptr);
-                                           }),
-                         nullptr};
+    fc::transfer_t other{
+        fc::make_fcontext(
+            memory.get() + size, size,
+            [](fc::transfer_t t) {
+                for (;;) t = fc::jump_fcontext(t.fctx, nullptr);
+            }),
+        nullptr};
     for (auto _ : state) {
         other = fc::jump_fcontext(other.fctx, nullptr);
         other = fc::jump_fcontext(other.fctx, nullptr);

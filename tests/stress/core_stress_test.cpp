@@ -144,9 +144,7 @@ private:
                 ++m->called;
             });
         }
-        [[nodiscard]] bool is_me() const {
-            return weft_thread != nullptr && e.handle == weft::this_fiber::self();
-        }
+        [[nodiscard]] bool is_me() const { return weft_thread != nullptr && e.handle == weft::this_fiber::self(); }
     };
 
     std::uint64_t below(std::uint64_t n) { return random_() % n; }
@@ -237,7 +235,8 @@ long setting(const char* name, long otherwise) {
 } // namespace
 
 TEST_CASE("fibers_live_as_they_say", "[timeout:120]") {
-    const auto seed = static_cast<std::uint64_t>(setting("WEFT_STRESS_SEED", static_cast<long>(std::random_device()())));
+    const auto seed =
+        static_cast<std::uint64_t>(setting("WEFT_STRESS_SEED", static_cast<long>(std::random_device()())));
     const auto length = std::chrono::seconds(setting("WEFT_STRESS_SECONDS", default_seconds));
     std::cout << "WEFT_STRESS_SEED=" << seed << "\n";
     std::mt19937_64 seeds(seed);

@@ -92,5 +92,9 @@ void live_at_once(std::size_t wanted) {
 
 } // namespace
 
-TEST_CASE("a_hundred_thousand_fibers", "[timeout:120]") { live_at_once(100'000); }
-TEST_CASE("a_million_fibers", "[long][serial][timeout:600]") { live_at_once(1'000'000); }
+TEST_CASE("a_hundred_thousand_fibers", "[timeout:120]") {
+    live_at_once(100'000);
+}
+TEST_CASE("a_million_fibers", "[long][serial][timeout:600]") {
+    live_at_once(1'000'000);
+}

@@ -22,9 +22,9 @@
 namespace test_support {
 
 struct child_result {
-    int status = 0;      // as from waitpid
-    std::string err;     // what it wrote to stderr
-    rusage usage{};      // its own
+    int status = 0;  // as from waitpid
+    std::string err; // what it wrote to stderr
+    rusage usage{};  // its own
     [[nodiscard]] int exit_code() const { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
     [[nodiscard]] int signal() const { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
 };
@@ -77,7 +77,8 @@ child_result run_in_child(F fn, std::chrono::seconds limit = std::chrono::second
     const auto until = std::chrono::steady_clock::now() + limit;
     char buffer[4096];
     for (;;) {
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+        const auto left =
+            std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
         pollfd p{ends[0], POLLIN, 0};
         if (left.count() <= 0 || ::poll(&p, 1, static_cast<int>(left.count())) == 0) {
             ::kill(child, SIGKILL);
@@ -89,7 +90,8 @@ child_result run_in_child(F fn, std::chrono::seconds limit = std::chrono::second
         result.err.append(buffer, static_cast<std::size_t>(n));
     }
     ::close(ends[0]);
-    while (::wait4(child, &result.status, 0, &result.usage) < 0 && errno == EINTR) {}
+    while (::wait4(child, &result.status, 0, &result.usage) < 0 && errno == EINTR) {
+    }
     return result;
 }
 

@@ -57,8 +57,9 @@ TEST_CASE("deadline_in_the_past_has_come") {
     CHECK_FALSE(deadline(1h).expired());
 }
 
-TEMPLATE_TEST_CASE("deadline_durations_saturate", "", std::chrono::nanoseconds, std::chrono::microseconds,
-                   std::chrono::seconds, std::chrono::hours, std::chrono::years) {
+TEMPLATE_TEST_CASE(
+    "deadline_durations_saturate", "", std::chrono::nanoseconds, std::chrono::microseconds, std::chrono::seconds,
+    std::chrono::hours, std::chrono::years) {
     CHECK(deadline(TestType::max()).is_never());
     CHECK_FALSE(deadline(TestType::max()).expired());
     CHECK(deadline(TestType::min()).expired());

@@ -46,7 +46,9 @@ std::string told(F fn) {
     return "";
 }
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool has(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
 
 template <class F>
 void passes(F fn) {

@@ -9,7 +9,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-void sleep_long() { weft::this_fiber::sleep_for(1h); }
+void sleep_long() {
+    weft::this_fiber::sleep_for(1h);
+}
 
 } // namespace
 
@@ -147,14 +149,20 @@ TEST_CASE("kill_reaches_every_kind_of_wait") {
     };
     auto sleeper = weft::spawn(sleep_long);
     CHECK(dies([] { sleep_long(); }));
-    CHECK(dies([] { for (;;) weft::this_fiber::yield(); }));
+    CHECK(dies([] {
+        for (;;) weft::this_fiber::yield();
+    }));
     CHECK(dies([&] { sleeper.join(); }));
     CHECK(dies([&] { sleeper.join(1h); }));
     CHECK(dies([&] { sleeper.get(); }));
     CHECK(dies([&] { weft::joinall({sleeper}); }));
     CHECK(dies([&] { weft::wait({weft::waitable(sleeper)}); }));
     CHECK(dies([] { weft::wait(); }));
-    CHECK(dies([&] { sleeper.kill(0s), weft::spawn([] { for (;;) weft::this_fiber::yield(); }).join(); }));
+    CHECK(dies([&] {
+        sleeper.kill(0s), weft::spawn([] {
+                              for (;;) weft::this_fiber::yield();
+                          }).join();
+    }));
     CHECK(sleeper.dead());
     weft::killall(std::vector<weft::any_fiber>{});
 }

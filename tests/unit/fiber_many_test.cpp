@@ -134,21 +134,22 @@ TEST_CASE("iwait_may_be_left_early") {
 
 TEST_CASE("gather_gives_a_tuple") {
     auto text = weft::spawn([] { return std::string("kept"); });
-    auto results = weft::gather(weft::spawn([] { return 1; }), text, weft::spawn([] {}),
-                                weft::spawn([] { return std::make_unique<int>(4); }));
+    auto results = weft::gather(
+        weft::spawn([] { return 1; }), text, weft::spawn([] {}), weft::spawn([] { return std::make_unique<int>(4); }));
     STATIC_REQUIRE(std::same_as<decltype(results), std::tuple<int, std::string, std::monostate, std::unique_ptr<int>>>);
     CHECK(std::get<0>(results) == 1);
     CHECK(std::get<1>(results) == "kept");
     CHECK(*std::get<3>(results) == 4);
     CHECK(text.get() == "kept"); // copied from a handle that stays
     CHECK(weft::gather() == std::tuple<>());
-    CHECK_THROWS_WITH(weft::gather(weft::spawn([] { return 1; }), weft::spawn([]() -> int { throw std::logic_error("g"); })),
-                      "g");
+    CHECK_THROWS_WITH(
+        weft::gather(weft::spawn([] { return 1; }), weft::spawn([]() -> int { throw std::logic_error("g"); })), "g");
 }
 
 TEST_CASE("spawn_later_starts_when_it_is_time") {
     const auto begin = std::chrono::steady_clock::now();
-    auto f = weft::spawn_later(20ms, [](int n) { return n + 1; }, 4);
+    auto f = weft::spawn_later(
+        20ms, [](int n) { return n + 1; }, 4);
     weft::this_fiber::yield();
     CHECK_FALSE(f.started());
     CHECK(f.get() == 5);

@@ -95,7 +95,8 @@ TEST_CASE("fibers_start_in_the_order_spawned") {
 }
 
 TEST_CASE("fiber_names_and_ids") {
-    auto f = weft::spawn({.name = "crawl"}, [] { return weft::this_fiber::name() + std::to_string(weft::this_fiber::id()); });
+    auto f = weft::spawn(
+        {.name = "crawl"}, [] { return weft::this_fiber::name() + std::to_string(weft::this_fiber::id()); });
     CHECK(f.name() == "crawl");
     CHECK(f.get() == "crawl" + std::to_string(f.id()));
     auto g = weft::spawn([] {
@@ -258,7 +259,8 @@ TEST_CASE("closures_may_be_large_and_over_aligned") {
     struct alignas(4096) page {
         char c = 'p';
     };
-    auto where = weft::spawn([p = page()] { return reinterpret_cast<std::uintptr_t>(&p) % 4096 + (p.c == 'p' ? 0U : 1U); });
+    auto where =
+        weft::spawn([p = page()] { return reinterpret_cast<std::uintptr_t>(&p) % 4096 + (p.c == 'p' ? 0U : 1U); });
     CHECK(where.get() == 0);
     auto result = weft::spawn([] { return page(); });
     CHECK(reinterpret_cast<std::uintptr_t>(&result.get()) % 4096 == 0);

@@ -25,7 +25,9 @@ using test_support::must_throw;
 #if defined(__SANITIZE_THREAD__)
 // In a child of a process with several threads, as which it counts fibers, TSan no longer follows synchronisation but still
 // reports races, all of them false. What it can see of the core it sees in the other tests.
-extern "C" const char* __tsan_default_suppressions() { return "race:libweft\nrace:fork_test\n"; }
+extern "C" const char* __tsan_default_suppressions() {
+    return "race:libweft\nrace:fork_test\n";
+}
 #endif
 
 namespace {
@@ -33,7 +35,8 @@ namespace {
 /// Waits for a child of fork(): its exit code, or minus its signal.
 int outcome(pid_t child) {
     int status = 0;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
@@ -182,9 +185,7 @@ TEST_CASE("fork_from_a_thread_without_a_hub") {
 
 TEST_CASE("fork_from_another_threads_fiber") {
     std::atomic<int> how{-99};
-    std::thread other([&] {
-        weft::spawn([&] { how = outcome(fork_and(works)); }).join();
-    });
+    std::thread other([&] { weft::spawn([&] { how = outcome(fork_and(works)); }).join(); });
     other.join();
     CHECK(how == 0);
 }
@@ -256,8 +257,8 @@ TEST_CASE("exec_leaves_no_descriptor_of_ours_open") {
     for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
         std::error_code gone;
         const std::string target = std::filesystem::read_symlink(entry.path(), gone).string();
-        const bool ours = target.find("eventpoll") != std::string::npos || target.find("timerfd") != std::string::npos ||
-                          target.find("eventfd") != std::string::npos;
+        const bool ours = target.find("eventpoll") != std::string::npos ||
+                          target.find("timerfd") != std::string::npos || target.find("eventfd") != std::string::npos;
         if (!ours) continue;
         ++checked;
         const int flags = fcntl(std::stoi(entry.path().filename().string()), F_GETFD);

@@ -39,8 +39,12 @@ void* operator new(std::size_t n) {
     if (void* p = std::malloc(n)) return p;
     throw std::bad_alloc();
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete(void* p) noexcept {
+    std::free(p);
+}
+void operator delete(void* p, std::size_t) noexcept {
+    std::free(p);
+}
 #endif
 
 TEST_CASE("fibers_take_turns") {
@@ -109,7 +113,8 @@ TEST_CASE("fibers_that_compute_starve_nobody") {
     for (int i = 0; i < 10; ++i) {
         fibers.push_back(weft::spawn([&stop] {
             while (!stop) {
-                for (const auto until = steady::now() + 200us; steady::now() < until;) {}
+                for (const auto until = steady::now() + 200us; steady::now() < until;) {
+                }
                 weft::this_fiber::yield();
             }
         }));
@@ -197,8 +202,9 @@ void rests_during(const std::function<void()>& prepare) {
         const auto before = cpu_time();
         weft::this_fiber::sleep_for(1s);
         const auto used = cpu_time() - before;
-        dprintf(2, "%ld us, %lu polls", static_cast<long>(used.count()),
-                static_cast<unsigned long>(weft::hub::current().stats().polls - polls));
+        dprintf(
+            2, "%ld us, %lu polls", static_cast<long>(used.count()),
+            static_cast<unsigned long>(weft::hub::current().stats().polls - polls));
         must(used < 20ms);
         must(weft::hub::current().stats().polls - polls < 20);
     });

@@ -14,7 +14,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-void sleep_long() { weft::this_fiber::sleep_for(1h); }
+void sleep_long() {
+    weft::this_fiber::sleep_for(1h);
+}
 
 /// A kernel thread with a hub and a fiber that runs until it is killed.
 struct other_thread {

@@ -43,7 +43,9 @@ TEST_CASE("overflow_names_the_fiber_and_dies_by_sigsegv") {
 
 TEST_CASE("overflow_on_another_thread_is_named_too") {
     const auto r = run_in_child([] {
-        std::thread([] { weft::spawn({.name = "far", .stack_size = 32 * 1024}, [] { return descend(0); }).join(); }).join();
+        std::thread([] {
+            weft::spawn({.name = "far", .stack_size = 32 * 1024}, [] { return descend(0); }).join();
+        }).join();
     });
     CHECK(r.signal() == SIGSEGV);
     CHECK(r.err.find("(far)") != std::string::npos);
@@ -101,6 +103,8 @@ TEST_CASE("the_programs_own_alternate_stack_stays") {
 
 #else
 
-TEST_CASE("overflow_is_left_to_the_sanitizer") { SUCCEED(); }
+TEST_CASE("overflow_is_left_to_the_sanitizer") {
+    SUCCEED();
+}
 
 #endif

@@ -17,10 +17,13 @@ using steady = std::chrono::steady_clock;
 namespace {
 
 void compute(std::chrono::milliseconds d) {
-    for (const auto until = steady::now() + d; steady::now() < until;) {}
+    for (const auto until = steady::now() + d; steady::now() < until;) {
+    }
 }
 
-void sleep_long() { weft::this_fiber::sleep_for(1h); }
+void sleep_long() {
+    weft::this_fiber::sleep_for(1h);
+}
 
 /// Which of the scopes the function's timeout_error is of: its index, or -1 for none.
 template <class F, class... Scopes>
@@ -164,7 +167,9 @@ TEST_CASE("uncaught_timeout_ends_the_fiber_with_it") {
 }
 
 TEST_CASE("with_timeout_returns_or_throws") {
-    CHECK(weft::with_timeout(1h, [](int n) { return n + 1; }, 4) == 5);
+    CHECK(
+        weft::with_timeout(
+            1h, [](int n) { return n + 1; }, 4) == 5);
     CHECK_THROWS_AS(weft::with_timeout(1ms, sleep_long), weft::timeout_error);
     CHECK_THROWS_AS(weft::with_timeout(1h, [] { throw std::out_of_range("x"); }), std::out_of_range);
     int n = 3;
@@ -180,7 +185,9 @@ TEST_CASE("with_timeout_gives_a_value_instead") {
         return std::string("yes");
     };
     CHECK(weft::with_timeout(1ms, weft::value_on_timeout{std::string("none")}, slow) == "none");
-    CHECK(weft::with_timeout(1h, weft::value_on_timeout{std::string("none")}, [] { return std::string("yes"); }) == "yes");
+    CHECK(weft::with_timeout(1h, weft::value_on_timeout{std::string("none")}, [] {
+              return std::string("yes");
+          }) == "yes");
     // An outer scope's expiry is not this call's.
     weft::timeout outer(1ms);
     CHECK(thrown_by([&] { weft::with_timeout(1h, weft::value_on_timeout{std::string()}, slow); }, outer) == 0);

@@ -70,7 +70,8 @@ TEST_CASE("a_waiter_that_timed_out_swallows_no_wake") {
     auto late = weft::spawn([&] { return p.take(2ms); });
     auto next = weft::spawn([&] { return p.take(20s); });
     weft::this_fiber::yield();
-    for (const auto until = std::chrono::steady_clock::now() + 5ms; std::chrono::steady_clock::now() < until;) {}
+    for (const auto until = std::chrono::steady_clock::now() + 5ms; std::chrono::steady_clock::now() < until;) {
+    }
     p.give(); // late's time has come, but it is still in the list
     p.give();
     const bool first = late.get();
