@@ -176,7 +176,11 @@ TEST_CASE("threadpool_destructor_drops_what_has_not_begun") {
     weft::async_result<> running;
     weft::async_result<> queued;
     weft::event begun;
-    auto opener = weft::spawn([&] { begun.wait(); go = true; });
+    auto opener = weft::spawn([&] { // while the destructor waits
+        begun.wait();
+        while (!queued.ready()) yield();
+        go = true;
+    });
     {
         weft::threadpool p(1);
         running = p.submit([&] {
@@ -244,7 +248,10 @@ TEST_CASE("threadpool_in_the_child_of_a_fork") {
     auto queued = p.submit([] {});
     const pid_t child = fork();
     if (child == 0) {
-        const bool fine = p.apply([] { return 2; }) == 2 && p.size() == 0 && queued.ready() && !queued.successful();
+        bool fine = p.size() == 0 && queued.ready() && !queued.successful();
+#ifndef __SANITIZE_THREAD__ // TSan refuses new threads after the fork of a process with several
+        fine = fine && p.apply([] { return 2; }) == 2 && p.size() == 0;
+#endif
         _exit(fine ? 0 : 1);
     }
     int status = -1;
