@@ -10,7 +10,8 @@
 
 namespace weft {
 
-void this_fiber::yield() {
+/// The body of this_fiber::yield(), which is in yield.S.
+extern "C" [[gnu::visibility("hidden"), gnu::used]] void weft_yield_body() {
     rt::fiber_core* f = rt::this_thread_state.running;
     if (f == nullptr) {
         rt::parkable& self = rt::current_parkable();
