@@ -4,6 +4,7 @@
 // weft's helper kernel threads: for calls that can only block (name resolution). Few, made when needed, gone when idle.
 
 #include <weft/detail/waiter.hpp>
+#include <weft/detail/workers.hpp>
 #include <weft/export.hpp>
 
 #include <memory>
@@ -11,21 +12,19 @@
 namespace weft::rt {
 
 /// Work for a helper thread. It owns all that it reads and writes: an interrupted fiber leaves before the work ends.
-class WEFT_API helper_job {
+class WEFT_API helper_job : public work_item {
 public:
-    helper_job() noexcept = default;
-    helper_job(const helper_job&) = delete;
-    helper_job& operator=(const helper_job&) = delete;
-    virtual ~helper_job() = default;
     /// Runs on a helper thread, with every signal blocked.
-    virtual void run() noexcept = 0;
+    void run() noexcept override = 0;
 
 private:
-    friend class helper_threads;
+    friend bool run_on_helper(const std::shared_ptr<helper_job>& job);
+    void deliver() noexcept final;
+    void drop() noexcept final {} // in the child of a fork, where nobody waits for it
+
     spinlock lock_; // guards what follows
     bool done_ = false;
     wait_list waiters_;
-    std::shared_ptr<helper_job> next_; // in the queue, and what keeps it alive there
 };
 
 /// Has the job run on a helper thread; the calling fiber is suspended meanwhile. False: the fiber was interrupted, and the job
