@@ -151,7 +151,7 @@ hostent* get_host(std::shared_ptr<host_lookup> job) {
         h_errno = TRY_AGAIN;
         return nullptr;
     }
-    h_errno = job->h_error;
+    if (job->h_error != 0) h_errno = job->h_error; // as libc, which leaves it alone on success
     if (job->result != 0 || job->found == nullptr) {
         errno = job->error_number;
         return nullptr;

@@ -55,20 +55,13 @@ int replace(int from, int to, int flags, bool with_flags) noexcept {
 
 int set_option(int fd, int level, int name, const void* value, socklen_t size) noexcept {
     const int result = real().setsockopt(fd, level, name, value, size);
-    if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO)) settings_changed();
+    if (result == 0 && level == SOL_SOCKET && name == SO_RCVLOWAT) descriptor::low_water_mark_set();
     return result;
 }
 
 int control(int (*real_fcntl)(int, int, ...), int fd, int command, void* argument) noexcept {
     const int result = real_fcntl(fd, command, argument);
-    if (command == F_SETFL) settings_changed();
     if ((command == F_DUPFD || command == F_DUPFD_CLOEXEC) && result >= 0) made(result);
-    return result;
-}
-
-int device_control(int fd, unsigned long request, void* argument) noexcept {
-    const int result = real().ioctl(fd, request, argument);
-    if (request == FIONBIO) settings_changed();
     return result;
 }
 

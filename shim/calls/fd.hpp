@@ -20,6 +20,5 @@ int close_file(FILE* file) noexcept;
 int replace(int from, int to, int flags, bool with_flags) noexcept;
 int set_option(int fd, int level, int name, const void* value, socklen_t size) noexcept;
 int control(int (*real_fcntl)(int, int, ...), int fd, int command, void* argument) noexcept;
-int device_control(int fd, unsigned long request, void* argument) noexcept;
 
 } // namespace weft::shim::fd

@@ -2,6 +2,7 @@
 // read, write and their vector forms, on whatever the descriptor is.
 #include "calls/io.hpp"
 
+#include "calls/terminal.hpp"
 #include "calls/transfer.hpp"
 
 #include <sys/uio.h>
@@ -20,7 +21,8 @@ ssize_t read_nowait(int fd, descriptor& d, fd_kind& kind, const iovec* v, int co
             kind = d.downgrade(fd);
             continue;
         }
-        case fd_kind::reopened: return real().readv(d.own_fd(), v, count);
+        case fd_kind::reopened:
+        case fd_kind::terminal: return real().readv(d.own_fd(), v, count);
         case fd_kind::polled: {
             pollfd p{fd, POLLIN, 0};
             if (real().poll(&p, 1, 0) == 0) return fail(EAGAIN);
@@ -40,7 +42,8 @@ ssize_t write_nowait(int fd, descriptor& d, fd_kind& kind, const iovec* v, int c
             kind = d.downgrade(fd);
             continue;
         }
-        case fd_kind::reopened: return real().writev(d.own_fd(), v, count);
+        case fd_kind::reopened:
+        case fd_kind::terminal: return real().writev(d.own_fd(), v, count);
         case fd_kind::polled: {
             pollfd p{fd, POLLOUT, 0};
             if (real().poll(&p, 1, 0) == 0) return fail(EAGAIN);
@@ -53,47 +56,48 @@ ssize_t write_nowait(int fd, descriptor& d, fd_kind& kind, const iovec* v, int c
 
 bool passes_through(fd_kind kind) noexcept { return kind == fd_kind::plain || kind == fd_kind::unknown; }
 
+/// Input from anything but a socket.
+ssize_t receive_vector(int fd, descriptor& d, fd_kind kind, const iovec* v, int count) noexcept {
+    if (kind == fd_kind::terminal) return read_terminal(fd, d, v, count);
+    return receive(fd, d, no_timeout, [&](int) { return read_nowait(fd, d, kind, v, count); });
+}
+
 } // namespace
 
 ssize_t read(int fd, void* buffer, std::size_t size) noexcept {
     descriptor& d = descriptor::of(fd);
-    fd_kind kind = d.kind(fd);
+    const fd_kind kind = d.kind(fd);
     if (size == 0 || passes_through(kind)) return real().read(fd, buffer, size);
-    if (kind == fd_kind::socket)
-        return receive(fd, d, false, [&] { return d.receive_timeout(fd); },
-                       [&] { return real().recv(fd, buffer, size, MSG_DONTWAIT); });
+    if (kind == fd_kind::socket) return recvfrom(fd, buffer, size, 0, nullptr, nullptr);
     const iovec one{buffer, size};
-    return receive(fd, d, false, no_timeout, [&] { return read_nowait(fd, d, kind, &one, 1); });
+    return receive_vector(fd, d, kind, &one, 1);
 }
 
 ssize_t readv(int fd, const iovec* v, int count) noexcept {
     descriptor& d = descriptor::of(fd);
-    fd_kind kind = d.kind(fd);
+    const fd_kind kind = d.kind(fd);
     if (passes_through(kind) || count <= 0) return real().readv(fd, v, count);
-    if (kind == fd_kind::socket) {
+    if (kind != fd_kind::socket) return receive_vector(fd, d, kind, v, count);
+    const auto parts = static_cast<std::size_t>(count);
+    return receive_socket(fd, d, 0, [=] { return total_of(v, parts); }, [=](std::size_t done, int flags) -> ssize_t {
+        iovec_rest rest(v, parts, done);
         msghdr m{};
-        m.msg_iov = const_cast<iovec*>(v);
-        m.msg_iovlen = static_cast<std::size_t>(count);
-        return receive(fd, d, false, [&] { return d.receive_timeout(fd); }, [&]() -> ssize_t {
-            const ssize_t n = real().recvmsg(fd, &m, MSG_DONTWAIT);
-            if (n >= 0) return n;
-            if (errno == EMSGSIZE) return fail(EINVAL); // too many parts, in readv's words
-            return errno == EAGAIN && total_of(v, m.msg_iovlen) == 0 ? 0 : -1;
-        });
-    }
-    return receive(fd, d, false, no_timeout, [&] { return read_nowait(fd, d, kind, v, count); });
+        m.msg_iov = rest.data();
+        m.msg_iovlen = rest.count();
+        const ssize_t n = real().recvmsg(fd, &m, flags);
+        if (n >= 0) return n;
+        if (errno == EMSGSIZE) return fail(EINVAL); // too many parts, in readv's words
+        return errno == EAGAIN && total_of(v, parts) == 0 ? 0 : -1;
+    });
 }
 
 ssize_t write(int fd, const void* buffer, std::size_t size) noexcept {
     descriptor& d = descriptor::of(fd);
     fd_kind kind = d.kind(fd);
     if (size == 0 || passes_through(kind)) return real().write(fd, buffer, size);
+    if (kind == fd_kind::socket) return sendto(fd, buffer, size, 0, nullptr, 0);
     const auto* bytes = static_cast<const char*>(buffer);
-    if (kind == fd_kind::socket)
-        return transmit(fd, d, [=] { return size; }, [&] { return d.send_timeout(fd); }, [&](std::size_t done) {
-            return real().send(fd, bytes + done, size - done, MSG_DONTWAIT);
-        });
-    return transmit(fd, d, [=] { return size; }, no_timeout, [&](std::size_t done) {
+    return transmit(fd, d, [=] { return size; }, [&](std::size_t done) {
         const iovec rest{const_cast<char*>(bytes) + done, size - done};
         return write_nowait(fd, d, kind, &rest, 1);
     });
@@ -104,18 +108,15 @@ ssize_t writev(int fd, const iovec* v, int count) noexcept {
     fd_kind kind = d.kind(fd);
     if (passes_through(kind) || count <= 0) return real().writev(fd, v, count);
     const auto parts = static_cast<std::size_t>(count);
-    return transmit(fd, d, [=] { return total_of(v, parts); },
-                    [&] { return kind == fd_kind::socket ? d.send_timeout(fd) : 0; },
-                    [&](std::size_t done) -> ssize_t {
-                        iovec_rest rest(v, parts, done);
-                        if (kind != fd_kind::socket)
-                            return write_nowait(fd, d, kind, rest.data(), static_cast<int>(rest.count()));
-                        msghdr m{};
-                        m.msg_iov = rest.data();
-                        m.msg_iovlen = rest.count();
-                        const ssize_t n = real().sendmsg(fd, &m, MSG_DONTWAIT);
-                        return n < 0 && errno == EMSGSIZE && parts > IOV_MAX ? fail(EINVAL) : n;
-                    });
+    return transmit(fd, d, [=] { return total_of(v, parts); }, [&](std::size_t done) -> ssize_t {
+        iovec_rest rest(v, parts, done);
+        if (kind != fd_kind::socket) return write_nowait(fd, d, kind, rest.data(), static_cast<int>(rest.count()));
+        msghdr m{};
+        m.msg_iov = rest.data();
+        m.msg_iovlen = rest.count();
+        const ssize_t n = real().sendmsg(fd, &m, MSG_DONTWAIT);
+        return n < 0 && errno == EMSGSIZE && parts > IOV_MAX ? fail(EINVAL) : n;
+    });
 }
 
 } // namespace weft::shim::io

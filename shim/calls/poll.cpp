@@ -93,6 +93,19 @@ deadline deadline_of(const timespec& t) noexcept {
                : deadline(std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec));
 }
 
+/// The caller's timeout; null is never. False: errno says what is wrong with it.
+bool read_timeout(const timespec* timeout, deadline& until) noexcept {
+    timespec t{};
+    if (timeout == nullptr) return true;
+    if (!copy_from_caller(&t, timeout, sizeof t)) return false;
+    if (!valid(t)) {
+        errno = EINVAL;
+        return false;
+    }
+    until = deadline_of(t);
+    return true;
+}
+
 } // namespace
 
 namespace polling {
@@ -112,6 +125,7 @@ int poll(pollfd* fds, nfds_t count, deadline until, const sigset_t* mask) noexce
 /// The sets are the caller's, any number of bits long; they keep what was asked for until something is ready.
 int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, deadline until,
            const sigset_t* mask) noexcept {
+    if (count < 0) return fail(EINVAL);
     static constexpr timespec at_once{};
     fd_set* const sets[3] = {readable, writable, exceptional};
     const std::size_t words = (static_cast<std::size_t>(count) + 63) / 64;
@@ -133,7 +147,10 @@ int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, d
     std::size_t members = 0;
     for (int k = 0; k < 3; ++k) {
         if (sets[k] == nullptr) continue;
-        copy(sets[k], asked(k));
+        if (!copy_from_caller(asked(k), sets[k], words * sizeof(std::uint64_t))) {
+            if (block != small_block) ::munmap(block, bytes);
+            return -1;
+        }
         for (std::size_t w = 0; w < words; ++w) members += static_cast<std::size_t>(__builtin_popcountll(asked(k)[w]));
     }
     auto ask = [&] {
@@ -169,28 +186,21 @@ using weft::shim::gate;
 using weft::shim::real;
 namespace polling = weft::shim::polling;
 
-namespace {
-
-bool reads_as_array(const void* p, std::size_t count) noexcept { return p != nullptr || count == 0; }
-
-} // namespace
-
 extern "C" {
 
 WEFT_API int poll(pollfd* fds, nfds_t count, int timeout) {
-    if (!gate::open(family::poll) || !reads_as_array(fds, count)) return real().poll(fds, count, timeout);
+    if (!gate::open(family::poll)) return real().poll(fds, count, timeout);
     return polling::poll(fds, count, timeout < 0 ? deadline() : deadline(std::chrono::milliseconds(timeout)), nullptr);
 }
 WEFT_API int __poll_chk(pollfd* fds, nfds_t count, int timeout, std::size_t capacity) {
-    if (!gate::open(family::poll) || !reads_as_array(fds, count) || capacity / sizeof(*fds) < count)
-        return real().__poll_chk(fds, count, timeout, capacity);
-    return polling::poll(fds, count, timeout < 0 ? deadline() : deadline(std::chrono::milliseconds(timeout)), nullptr);
+    if (capacity / sizeof(*fds) < count) return real().__poll_chk(fds, count, timeout, capacity);
+    return poll(fds, count, timeout);
 }
 WEFT_API int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
-    if (!gate::open(family::poll) || !reads_as_array(fds, count) ||
-        (timeout != nullptr && !weft::shim::valid(*timeout)))
-        return real().ppoll(fds, count, timeout, mask);
-    return polling::poll(fds, count, timeout == nullptr ? deadline() : weft::shim::deadline_of(*timeout), mask);
+    if (!gate::open(family::poll)) return real().ppoll(fds, count, timeout, mask);
+    deadline until;
+    if (!weft::shim::read_timeout(timeout, until)) return -1;
+    return polling::poll(fds, count, until, mask);
 }
 WEFT_API int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask,
                          std::size_t capacity) {
@@ -198,12 +208,14 @@ WEFT_API int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout, con
     return ppoll(fds, count, timeout, mask);
 }
 WEFT_API int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* timeout) {
-    if (!gate::open(family::poll) || count < 0 || (timeout != nullptr && (timeout->tv_sec < 0 || timeout->tv_usec < 0)))
-        return real().select(count, readable, writable, exceptional, timeout);
-    const deadline until = timeout == nullptr
-                               ? deadline()
-                               : weft::shim::deadline_of({timeout->tv_sec + timeout->tv_usec / 1'000'000,
-                                                          timeout->tv_usec % 1'000'000 * 1'000});
+    if (!gate::open(family::poll)) return real().select(count, readable, writable, exceptional, timeout);
+    deadline until;
+    if (timeout != nullptr) {
+        timeval t{};
+        if (!weft::shim::copy_from_caller(&t, timeout, sizeof t)) return -1;
+        if (t.tv_sec < 0 || t.tv_usec < 0) return weft::shim::fail(EINVAL);
+        until = weft::shim::deadline_of({t.tv_sec + t.tv_usec / 1'000'000, t.tv_usec % 1'000'000 * 1'000});
+    }
     const int result = polling::select(count, readable, writable, exceptional, until, nullptr);
     if (timeout != nullptr && !until.is_never()) { // Linux says how much was left
         const auto left = until.remaining().count();
@@ -213,10 +225,10 @@ WEFT_API int select(int count, fd_set* readable, fd_set* writable, fd_set* excep
 }
 WEFT_API int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, const timespec* timeout,
                      const sigset_t* mask) {
-    if (!gate::open(family::poll) || count < 0 || (timeout != nullptr && !weft::shim::valid(*timeout)))
-        return real().pselect(count, readable, writable, exceptional, timeout, mask);
-    return polling::select(count, readable, writable, exceptional,
-                           timeout == nullptr ? deadline() : weft::shim::deadline_of(*timeout), mask);
+    if (!gate::open(family::poll)) return real().pselect(count, readable, writable, exceptional, timeout, mask);
+    deadline until;
+    if (!weft::shim::read_timeout(timeout, until)) return -1;
+    return polling::select(count, readable, writable, exceptional, until, mask);
 }
 
 } // extern "C"

@@ -115,7 +115,7 @@ WEFT_API int ioctl(int fd, unsigned long request, ...) noexcept {
     __builtin_va_start(rest, request);
     void* argument = __builtin_va_arg(rest, void*);
     __builtin_va_end(rest);
-    return fd::device_control(fd, request, argument);
+    return real().ioctl(fd, request, argument);
 }
 
 } // extern "C"

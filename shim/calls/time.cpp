@@ -52,10 +52,12 @@ int sleep_for(std::chrono::nanoseconds d, std::chrono::nanoseconds& rest) noexce
 namespace time {
 
 int nanosleep(const timespec* wanted, timespec* left) noexcept {
-    if (wanted == nullptr || !valid(*wanted)) return real().nanosleep(wanted, left);
-    std::chrono::nanoseconds rest{};
     const int saved_errno = errno;
-    const int error = sleep_for(duration_of(*wanted), rest);
+    timespec t{};
+    if (!copy_from_caller(&t, wanted, sizeof t)) return -1;
+    if (!valid(t)) return fail(EINVAL);
+    std::chrono::nanoseconds rest{};
+    const int error = sleep_for(duration_of(t), rest);
     if (error != 0 && left != nullptr) *left = timespec_of(rest);
     errno = saved_errno;
     return error == 0 ? 0 : fail(error);
@@ -64,19 +66,22 @@ int nanosleep(const timespec* wanted, timespec* left) noexcept {
 /// Returns the error number, as clock_nanosleep does.
 int clock_nanosleep(clockid_t clock, int flags, const timespec* wanted, timespec* left) noexcept {
     const bool wall = clock == CLOCK_REALTIME || clock == CLOCK_TAI;
-    if ((!wall && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME) || wanted == nullptr || !valid(*wanted))
-        return real().clock_nanosleep(clock, flags, wanted, left);
     const int saved_errno = errno;
+    timespec t{};
+    if ((!wall && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME) || !copy_from_caller(&t, wanted, sizeof t) || !valid(t)) {
+        errno = saved_errno;
+        return real().clock_nanosleep(clock, flags, wanted, left);
+    }
     int error = 0;
     if ((flags & TIMER_ABSTIME) != 0) {
         timespec now{};
         ::clock_gettime(clock, &now);
-        const auto until = duration_of(*wanted);
+        const auto until = duration_of(t);
         const auto at = duration_of(now);
         error = sleep_until(until == std::chrono::nanoseconds::max() ? deadline() : deadline(until - at));
     } else {
         std::chrono::nanoseconds rest{};
-        error = sleep_for(duration_of(*wanted), rest);
+        error = sleep_for(duration_of(t), rest);
         if (error != 0 && left != nullptr) *left = timespec_of(rest);
     }
     errno = saved_errno;

@@ -11,18 +11,53 @@
 
 namespace weft::shim {
 
-/// Input. `attempt()` is a call that does not block; `timeout_ns()` is asked once, before the first wait.
-template <class Attempt, class Timeout>
-ssize_t receive(int fd, descriptor& d, bool dont_wait, Timeout timeout_ns, Attempt attempt) noexcept {
+/// Whether the receiving side of a socket is shut down.
+bool receives_no_more(int fd) noexcept;
+
+/// Input. `attempt(MSG_DONTWAIT)` is a call that does not block, and `attempt(0)` one that may; a descriptor that is no socket is given
+/// the former only. `timeout_ns(fd)` is asked once, before the first wait.
+template <class Timeout, class Attempt>
+ssize_t receive(int fd, descriptor& d, Timeout timeout_ns, Attempt attempt) noexcept {
     const errno_of_success success;
     deadline until;
     for (bool first = true;; first = false) {
-        const ssize_t n = attempt();
+        ssize_t n = attempt(MSG_DONTWAIT);
         if (n >= 0) return success(n);
         if (errno != EAGAIN && errno != EWOULDBLOCK) return n;
-        if (dont_wait || d.is_nonblocking(fd)) return fail(EAGAIN);
-        if (first) until = after(timeout_ns());
+        if (first) {
+            if (is_nonblocking(fd)) return fail(EAGAIN);
+            until = after(timeout_ns(fd));
+        }
+        // A datagram socket that was shut down is readable, but has EAGAIN for who does not wait.
+        if ((!first || d.shut) && d.kind(fd) == fd_kind::socket && (d.shut = receives_no_more(fd))) {
+            n = attempt(0);
+            return n >= 0 ? success(n) : n;
+        }
         if (!await(fd, EPOLLIN, until, EAGAIN)) return -1;
+    }
+}
+
+/// Input from a stream until `target()` bytes are there, the end, an error, or the time is up: MSG_WAITALL and SO_RCVLOWAT.
+/// `attempt(done)` reads behind the first `done` bytes without blocking; one that peeks always begins at the start.
+template <class Target, class Attempt>
+ssize_t receive_all(int fd, Target target, bool peek, Attempt attempt) noexcept {
+    const errno_of_success success;
+    deadline until;
+    bool asked = false;
+    std::size_t done = 0;
+    for (;;) {
+        const ssize_t n = attempt(peek ? 0 : done);
+        if (n == 0) return success(static_cast<ssize_t>(done));
+        if (n > 0) done = peek ? static_cast<std::size_t>(n) : done + static_cast<std::size_t>(n);
+        else if (errno != EAGAIN && errno != EWOULDBLOCK) return done > 0 ? success(static_cast<ssize_t>(done)) : -1;
+        if (n > 0 && (done >= target() || (peek && receives_no_more(fd)))) return success(static_cast<ssize_t>(done));
+        if (!asked) {
+            if (is_nonblocking(fd)) return done > 0 ? success(static_cast<ssize_t>(done)) : fail(EAGAIN);
+            until = after(receive_timeout(fd));
+            asked = true;
+        }
+        if (n > 0 && !peek) continue;
+        if (!await(fd, EPOLLIN, until, EAGAIN, done == 0)) return done > 0 ? success(static_cast<ssize_t>(done)) : -1;
     }
 }
 
@@ -64,29 +99,66 @@ private:
     iovec parts_[most];
 };
 
+bool is_stream(int fd) noexcept;
+
+/// Input from a socket. `attempt(done, flags)` receives behind the first `done` bytes, with these flags.
+template <class Total, class Attempt>
+ssize_t receive_socket(int fd, descriptor& d, int flags, Total total, Attempt attempt) noexcept {
+    const bool all = (flags & MSG_WAITALL) != 0;
+    const std::size_t mark = all ? SIZE_MAX : static_cast<std::size_t>(d.low_water_mark(fd));
+    if (mark > 1 && is_stream(fd))
+        return receive_all(fd, [&] { return std::min(total(), mark); }, (flags & MSG_PEEK) != 0,
+                           [&](std::size_t done) { return attempt(done, (flags & ~MSG_WAITALL) | MSG_DONTWAIT); });
+    return receive(fd, d, receive_timeout, [&](int dont_wait) { return attempt(std::size_t{0}, flags | dont_wait); });
+}
+
+/// Waits for room to write. A local socket's writer also wakes up to what no poll reports: its side was shut down by somebody else (so
+/// it looks for itself, ever more rarely), or its peer left an error that the next attempt would not repeat.
+class room {
+public:
+    room(int fd, bool is_socket) noexcept;
+    /// As await.
+    bool await(deadline until, bool restarts) noexcept;
+
+private:
+    int fd_;
+    bool local_;
+    std::chrono::milliseconds look_again_{10};
+};
+
 /// Output: a blocking call on a stream returns when all is written, or with what was when it failed.
 /// `attempt(done)` writes what is behind the first `done` bytes; `total()` is asked after a success only.
-template <class Total, class Timeout, class Attempt>
-ssize_t transmit(int fd, descriptor& d, Total total, Timeout timeout_ns, Attempt attempt) noexcept {
+template <class Total, class Attempt>
+ssize_t transmit(int fd, descriptor& d, Total total, Attempt attempt) noexcept {
     const errno_of_success success;
-    deadline until;
-    bool asked = false;
+    const bool is_socket = d.kind(fd) == fd_kind::socket;
     std::size_t done = 0;
-    for (;;) {
+    auto ended = [&](int error) {
+        errno = error;
+        return done > 0 ? success(static_cast<ssize_t>(done)) : -1;
+    };
+    // As far as it goes at once.
+    auto advance = [&]() noexcept {
         const ssize_t n = attempt(done);
-        if (n >= 0) {
-            done += static_cast<std::size_t>(n);
-            if (n == 0 || done >= total() || d.is_nonblocking(fd)) return success(static_cast<ssize_t>(done));
-            continue;
+        if (n > 0) done += static_cast<std::size_t>(n);
+        return n;
+    };
+    ssize_t n = advance();
+    if (n == 0 || (n > 0 && done >= total())) return success(static_cast<ssize_t>(done));
+    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return -1;
+    if (is_nonblocking(fd)) return ended(EAGAIN);
+    const deadline until = after(is_socket ? send_timeout(fd) : 0);
+    room here(fd, is_socket);
+    for (;;) {
+        if (n < 0) {
+            if (errno != EAGAIN && errno != EWOULDBLOCK) return ended(errno);
+            if (!here.await(until, done == 0)) return ended(errno);
         }
-        if (errno != EAGAIN && errno != EWOULDBLOCK) return done > 0 ? success(static_cast<ssize_t>(done)) : -1;
-        if (d.is_nonblocking(fd)) return done > 0 ? success(static_cast<ssize_t>(done)) : fail(EAGAIN);
-        if (!asked) until = after(timeout_ns());
-        asked = true;
-        if (!await(fd, EPOLLOUT, until, EAGAIN)) return done > 0 ? success(static_cast<ssize_t>(done)) : -1;
+        n = advance();
+        if (n == 0 || (n > 0 && done >= total())) return success(static_cast<ssize_t>(done));
     }
 }
 
-inline long no_timeout() noexcept { return 0; }
+inline std::int64_t no_timeout(int) noexcept { return 0; }
 
 } // namespace weft::shim

@@ -41,8 +41,12 @@ private:
 int refused_wait() noexcept;
 
 /// Waits until the descriptor may be ready. False: the call fails with errno (`timeout_errno` past the deadline, EBADF when it is
-/// closed meanwhile, ECANCELED or ETIMEDOUT when the fiber is interrupted).
-bool await(int fd, std::uint32_t events, deadline d, int timeout_errno) noexcept;
+/// closed meanwhile, ECANCELED or ETIMEDOUT when the fiber is interrupted, EINTR after a signal). `restarts`: as on Linux, a wait without
+/// a deadline goes on after handlers that were all installed with SA_RESTART.
+bool await(int fd, std::uint32_t events, deadline d, int timeout_errno, bool restarts = true) noexcept;
+
+/// Copies what a caller's pointer points at as the kernel would: false (EFAULT) where nothing can be read.
+bool copy_from_caller(void* to, const void* from, std::size_t size) noexcept;
 
 /// SO_RCVTIMEO or SO_SNDTIMEO as a deadline; 0 is never.
 inline deadline after(std::int64_t timeout_ns) noexcept {

@@ -23,8 +23,7 @@ namespace {
 constexpr int chunk_records = 1024;
 constexpr int chunk_count = 1 << 14;
 constinit std::atomic<descriptor*> chunks[chunk_count];
-constinit std::atomic<std::uint32_t> changes{1};
-constinit std::atomic<std::uint32_t> forks{0};
+constinit std::atomic<bool> marks_set{false};
 
 descriptor* find(int fd) noexcept {
     if (fd < 0 || fd >= chunk_records * chunk_count) return nullptr;
@@ -43,7 +42,7 @@ bool never_waits(dev_t device) noexcept { return major(device) == 1; } // null, 
 std::int64_t socket_timeout(int fd, int option) noexcept {
     timeval t{};
     socklen_t size = sizeof t;
-    if (::getsockopt(fd, SOL_SOCKET, option, &t, &size) != 0) return 0;
+    if (rt::sys::call(SYS_getsockopt, fd, SOL_SOCKET, option, rt::sys::arg(&t), rt::sys::arg(&size)) != 0) return 0;
     return t.tv_sec * std::int64_t{1'000'000'000} + t.tv_usec * std::int64_t{1'000};
 }
 
@@ -69,8 +68,7 @@ descriptor& descriptor::of(int fd) noexcept {
 
 void descriptor::reset() noexcept {
     kind_ = fd_kind::unknown;
-    nonblocking_ = false;
-    seen_ = 0;
+    shut = made_here_ = false;
     rt::forget_private(own_);
 }
 
@@ -115,64 +113,42 @@ fd_kind descriptor::downgrade(int fd) noexcept {
                                                    (flags & O_ACCMODE) | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0);
         if (own >= 0) {
             own_ = rt::make_private(static_cast<int>(own));
-            kind_ = fd_kind::reopened;
+            kind_ = S_ISCHR(s.st_mode) ? fd_kind::terminal : fd_kind::reopened;
         }
     }
     errno = saved_errno;
     return kind_;
 }
 
-bool descriptor::current() const noexcept {
-    return seen_ == changes.load(std::memory_order_acquire) && born_ == forks.load(std::memory_order_relaxed) + 1;
+int descriptor::low_water_mark(int fd) const noexcept {
+    if (made_here_ && !marks_set.load(std::memory_order_relaxed)) return 1;
+    int mark = 1;
+    socklen_t size = sizeof mark;
+    rt::sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_RCVLOWAT, rt::sys::arg(&mark), rt::sys::arg(&size));
+    return mark;
 }
 
-void descriptor::look(int fd) noexcept {
-    if (current()) return;
-    const int saved_errno = errno;
-    const std::uint32_t now = changes.load(std::memory_order_acquire);
-    const long flags = rt::sys::call(SYS_fcntl, fd, F_GETFL);
-    nonblocking_ = flags >= 0 && (flags & O_NONBLOCK) != 0;
-    if (kind(fd) == fd_kind::socket) {
-        receive_timeout_ = socket_timeout(fd, SO_RCVTIMEO);
-        send_timeout_ = socket_timeout(fd, SO_SNDTIMEO);
-    }
-    seen_ = now;
-    errno = saved_errno;
-}
-
-bool descriptor::is_nonblocking(int fd) noexcept {
-    look(fd);
-    return nonblocking_;
-}
-
-std::int64_t descriptor::receive_timeout(int fd) noexcept {
-    look(fd);
-    return receive_timeout_;
-}
-
-std::int64_t descriptor::send_timeout(int fd) noexcept {
-    look(fd);
-    return send_timeout_;
-}
+void descriptor::low_water_mark_set() noexcept { marks_set.store(true, std::memory_order_relaxed); }
 
 void descriptor::opened(int fd) noexcept {
     if (fd < 0) return;
     rt::readiness::opened(fd);
     descriptor& d = of(fd);
     d.reset();
-    d.born_ = forks.load(std::memory_order_relaxed) + 1;
+    d.made_here_ = true;
 }
 
 void descriptor::closing(int fd) noexcept {
     rt::readiness::closing(fd);
-    if (descriptor* d = find(fd)) {
-        d->reset();
-        d->born_ = 0;
-    }
+    if (descriptor* d = find(fd)) d->reset();
 }
 
-void settings_changed() noexcept { changes.fetch_add(1, std::memory_order_acq_rel); }
+bool is_nonblocking(int fd) noexcept {
+    const long flags = rt::sys::call(SYS_fcntl, fd, F_GETFL);
+    return flags >= 0 && (flags & O_NONBLOCK) != 0;
+}
 
-void descriptors_after_fork() noexcept { forks.fetch_add(1, std::memory_order_relaxed); }
+std::int64_t receive_timeout(int fd) noexcept { return socket_timeout(fd, SO_RCVTIMEO); }
+std::int64_t send_timeout(int fd) noexcept { return socket_timeout(fd, SO_SNDTIMEO); }
 
 } // namespace weft::shim

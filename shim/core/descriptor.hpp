@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What the shim knows of a descriptor number: what kind it is, whether the program made it non-blocking, how long its socket
-// waits. Everything can be asked of the kernel again; the record only saves asking.
+// What the shim knows of a descriptor number: what kind it is, and so how it can be used without waiting. Flags and time limits belong to
+// the open file description, which other processes may share and change: they are asked for anew when a call is about to wait.
 
 #include <cstdint>
 
@@ -12,7 +12,8 @@ enum class fd_kind : std::uint8_t {
     unknown,  // not seen yet
     socket,
     nowait,   // pipe, eventfd, timerfd …: RWF_NOWAIT works on it
-    reopened, // FIFO, tty, older pipes: used through a non-blocking description of our own
+    reopened, // FIFO, older pipes: used through a non-blocking description of our own
+    terminal, // the same, but its settings say when a read ends
     polled,   // nothing else works: wait until it is ready, then the real call
     plain,    // regular file, directory, block device, /dev/null: never waits
 };
@@ -25,34 +26,32 @@ public:
     fd_kind kind(int fd) noexcept;
     /// RWF_NOWAIT was refused: the next best way.
     fd_kind downgrade(int fd) noexcept;
-    /// Our own non-blocking description of it (kind reopened).
+    /// Our own non-blocking description of it (kinds reopened and terminal).
     [[nodiscard]] int own_fd() const noexcept { return own_; }
-    /// Whether its open file description is non-blocking, as the program (or another process) set it.
-    bool is_nonblocking(int fd) noexcept;
-    /// SO_RCVTIMEO and SO_SNDTIMEO in nanoseconds; 0: none.
-    std::int64_t receive_timeout(int fd) noexcept;
-    std::int64_t send_timeout(int fd) noexcept;
+    /// Bytes a receiving call on this stream socket waits for (SO_RCVLOWAT). Asked of the kernel only where it may be more than 1.
+    [[nodiscard]] int low_water_mark(int fd) const noexcept;
+    /// Nothing more will be received, but the kernel says so to calls that may wait only (see receive).
+    bool shut = false;
+
     /// The number begins a new life, made by this process.
     static void opened(int fd) noexcept;
     /// It is about to be closed: waiters get EBADF.
     static void closing(int fd) noexcept;
+    /// This process has set an SO_RCVLOWAT.
+    static void low_water_mark_set() noexcept;
 
 private:
-    void look(int fd) noexcept;
-    bool current() const noexcept;
     void reset() noexcept;
 
     fd_kind kind_ = fd_kind::unknown;
-    bool nonblocking_ = false;
-    std::uint32_t seen_ = 0;  // the settings below are of this count of changes; 0: never looked
-    std::uint32_t born_ = 0;  // the count of forks when this process made it, plus one; 0: inherited or passed
+    bool made_here_ = false; // not inherited through exec, nor passed in a message
     int own_ = -1;
-    std::int64_t receive_timeout_ = 0;
-    std::int64_t send_timeout_ = 0;
 };
 
-/// Some description's flags or timeouts were changed (dups share them, so by number nobody can tell whose).
-void settings_changed() noexcept;
-void descriptors_after_fork() noexcept;
+/// Whether its open file description is non-blocking, whoever made it so.
+bool is_nonblocking(int fd) noexcept;
+/// SO_RCVTIMEO and SO_SNDTIMEO in nanoseconds; 0: none, or no socket.
+std::int64_t receive_timeout(int fd) noexcept;
+std::int64_t send_timeout(int fd) noexcept;
 
 } // namespace weft::shim

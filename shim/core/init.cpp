@@ -6,9 +6,7 @@
 // 2. libc's functions are resolved (an earlier call may have done it).
 // 3. How we came in: preloaded or linked.
 // 4. Options from the environment, families switched.
-// 5. The fork handler.
 
-#include "core/descriptor.hpp"
 #include "core/gate.hpp"
 #include "core/shim_options.hpp"
 #include "core/real.hpp"
@@ -21,8 +19,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
-
-#include <pthread.h>
 
 namespace weft::shim {
 
@@ -71,7 +67,6 @@ void initialise() noexcept {
     rt::process_options().verbose = options.verbose;
     if (options.always_serve) gate::always_serve();
     if (preloaded && !options.follow) unfollow();
-    ::pthread_atfork(nullptr, nullptr, [] { descriptors_after_fork(); }); // 5
     if (options.verbose) {
         rt::log_line line;
         line << "libweft-shim " << version << (preloaded ? " preloaded" : " linked") << " into process "
