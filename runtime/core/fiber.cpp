@@ -26,7 +26,7 @@ constexpr std::size_t held_stacks_kept = 1024; // finished fibers with handles w
 
 
 char* align_down(char* p, std::size_t alignment) noexcept {
-    return p - reinterpret_cast<std::uintptr_t>(p) % alignment;
+    return p - (reinterpret_cast<std::uintptr_t>(p) & (alignment - 1)); // a power of two
 }
 
 /// On stderr: an exception that ended a fiber and that nobody asked for.

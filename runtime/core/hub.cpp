@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::uint32_t slice_switches = 1000;
 constexpr std::int64_t slice_ns = 1'000'000;
-constexpr std::uint32_t most_unchecked = 16;
+constexpr std::uint32_t most_unchecked = 32;
 constexpr std::size_t loop_stack_size = 64 * 1024;
 
 } // namespace

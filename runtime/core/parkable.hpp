@@ -41,6 +41,14 @@ public:
         make_ready();
         return true;
     }
+    /// The same where nobody else can wake it at this moment.
+    bool wake_at_home(std::uint64_t epoch, wake_reason reason) noexcept {
+        const std::uint64_t word = word_.load(std::memory_order_acquire);
+        if (word >> 8 != epoch || !is_armed(word)) return false;
+        word_.store(epoch << 8 | woken | static_cast<std::uint8_t>(reason), std::memory_order_release);
+        make_ready();
+        return true;
+    }
     /// Wakes whatever wait is going on if it allows interruption. Only on the owner's own kernel thread.
     bool interrupt(wake_reason reason) noexcept {
         const std::uint64_t word = word_.load(std::memory_order_acquire);

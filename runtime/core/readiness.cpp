@@ -170,6 +170,7 @@ fd_wake readiness::wait_any(std::span<fd_interest> interests, deadline d, bool f
     waiter w("a descriptor", interests.size() == 1 ? reinterpret_cast<void*>(static_cast<std::uintptr_t>(interests[0].fd))
                                                    : nullptr);
     w.mark_external();
+    if (interests.size() > 1) w.mark_several();
     hub& mine = *hub::current();
     fd_wake at_once = fd_wake::deadline; // what was found while linking; deadline stands for nothing yet
     std::size_t linked = 0;

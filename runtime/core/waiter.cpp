@@ -65,7 +65,13 @@ waiter::waiter(const char* what, const void* object, interruption mode) noexcept
 
 waiter::~waiter() { WEFT_CHECK(spent_); }
 
-bool waiter::wake() noexcept { return self_.wake(epoch_, wake_reason::woken); }
+bool waiter::wake() noexcept {
+    // In one list only, its lock keeps other kernel threads' wakes out; deadlines and interrupts happen on the hub's thread. So
+    // there the wake needs no atomic exchange.
+    if (!several_ && self_.is_fiber() && static_cast<fiber_core&>(self_).owner == hub::current())
+        return self_.wake_at_home(epoch_, wake_reason::woken);
+    return self_.wake(epoch_, wake_reason::woken);
+}
 
 wake_reason waiter::suspend(deadline d) noexcept {
     spent_ = true;

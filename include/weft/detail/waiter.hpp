@@ -109,12 +109,15 @@ public:
     bool abandon() noexcept;
     /// The wait ends by something outside weft (a descriptor, a child, a job), so it is never part of a deadlock.
     void mark_external() noexcept { external_ = true; }
+    /// It is linked into several lists, whose locks do not keep their wakers apart. Say so before the first link.
+    void mark_several() noexcept { several_ = true; }
 
 private:
     parkable& self_;
     std::uint64_t epoch_;
     bool spent_ = false;
     bool external_ = false;
+    bool several_ = false;
 };
 
 /// Throws what is pending for the calling fiber: fiber_exit (or what kill_with gave), or the timeout_error of an
