@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The part of <weft/fiber.hpp> that waits for several fibers, or other objects, at once.
+
+#include <weft/fiber.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <initializer_list>
+#include <iterator>
+#include <ranges>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace weft {
+
+namespace rt {
+template <class Range>
+wait_set set_of(Range&& objects) {
+    std::vector<waitable> all;
+    for (auto&& o : objects) all.push_back(static_cast<waitable>(o));
+    return wait_set(std::move(all));
+}
+WEFT_API bool wait_until_quiet(deadline d);
+} // namespace rt
+
+/// Waits until nothing is left to run but the callers of this: all other fibers of the hub have ended, or nothing could wake
+/// those that have not. False: the deadline came first.
+inline bool wait() { return rt::wait_until_quiet({}); }
+inline bool wait(deadline d) { return rt::wait_until_quiet(d); }
+
+/// Waits until `count` of the objects are ready (all of them by default) or the deadline; those that are, in order of completion.
+template <std::ranges::input_range Range>
+auto wait(Range&& objects, deadline d = {}, std::size_t count = static_cast<std::size_t>(-1)) {
+    std::vector<std::ranges::range_value_t<Range>> given(std::ranges::begin(objects), std::ranges::end(objects));
+    rt::wait_set set(std::vector<waitable>(given.begin(), given.end()));
+    std::vector<std::ranges::range_value_t<Range>> ready;
+    while (ready.size() < count) {
+        const std::size_t i = set.next(d);
+        if (i == rt::wait_set::none) break;
+        ready.push_back(given[i]);
+    }
+    return ready;
+}
+inline std::vector<waitable> wait(std::initializer_list<waitable> objects, deadline d = {},
+                                  std::size_t count = static_cast<std::size_t>(-1)) {
+    return wait(std::views::all(objects), d, count);
+}
+
+/// The objects one by one as they become ready; it ends when all have, or at the deadline. Advancing waits.
+template <class T>
+class ready_range {
+public:
+    ready_range(std::vector<T> objects, deadline d)
+        : objects_(std::move(objects)), set_(std::vector<waitable>(objects_.begin(), objects_.end())), deadline_(d) {}
+
+    class iterator {
+    public:
+        using value_type = T;
+        using difference_type = std::ptrdiff_t;
+        using iterator_concept = std::input_iterator_tag;
+        iterator() = default;
+        explicit iterator(ready_range& r) : range_(&r) { ++*this; }
+        T& operator*() const { return range_->objects_[at_]; }
+        iterator& operator++() {
+            at_ = range_->set_.next(range_->deadline_);
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        bool operator==(std::default_sentinel_t) const noexcept { return at_ == rt::wait_set::none; }
+
+    private:
+        ready_range* range_ = nullptr;
+        std::size_t at_ = rt::wait_set::none;
+    };
+
+    iterator begin() { return iterator(*this); }
+    std::default_sentinel_t end() const noexcept { return {}; }
+
+private:
+    std::vector<T> objects_;
+    rt::wait_set set_;
+    deadline deadline_;
+};
+
+template <std::ranges::input_range Range>
+auto iwait(Range&& objects, deadline d = {}) {
+    using T = std::ranges::range_value_t<Range>;
+    return ready_range<T>(std::vector<T>(std::ranges::begin(objects), std::ranges::end(objects)), d);
+}
+inline ready_range<waitable> iwait(std::initializer_list<waitable> objects, deadline d = {}) {
+    return ready_range<waitable>(std::vector<waitable>(objects), d);
+}
+
+/// Waits for all of them or the deadline; those that have ended, in order of completion. With raise_error the first
+/// exception among them is rethrown as soon as it is known.
+template <std::ranges::input_range Range>
+std::vector<any_fiber> joinall(Range&& fibers, deadline d = {}, bool raise_error = false) {
+    std::vector<any_fiber> ended;
+    for (auto& f : iwait(std::forward<Range>(fibers), d)) {
+        if (raise_error) rt::raise_error_of(f.core());
+        ended.push_back(f);
+    }
+    return ended;
+}
+inline std::vector<any_fiber> joinall(std::initializer_list<any_fiber> fibers, deadline d = {}, bool raise_error = false) {
+    return joinall(std::views::all(fibers), d, raise_error);
+}
+
+/// Kills all of them, then waits. False: some still run at the deadline.
+template <std::ranges::input_range Range>
+bool killall(Range&& fibers, deadline d = {}) {
+    std::vector<any_fiber> all(std::ranges::begin(fibers), std::ranges::end(fibers));
+    for (const any_fiber& f : all) f.kill_async();
+    return joinall(all, d).size() == all.size();
+}
+inline bool killall(std::initializer_list<any_fiber> fibers, deadline d = {}) {
+    return killall(std::views::all(fibers), d);
+}
+
+namespace rt {
+template <class Fiber>
+auto gathered(Fiber&& f) {
+    using R = decltype(std::declval<Fiber>().get());
+    if constexpr (std::is_void_v<R>) {
+        f.get();
+        return std::monostate();
+    } else {
+        return std::decay_t<R>(std::forward<Fiber>(f).get());
+    }
+}
+} // namespace rt
+
+/// The results of all, in the order given; moved out of temporary handles; std::monostate for void. Waits for each in turn and
+/// rethrows the first exception it meets so.
+template <class... Fibers>
+    requires(std::derived_from<std::decay_t<Fibers>, any_fiber> && ...)
+auto gather(Fibers&&... fibers) {
+    return std::tuple<decltype(rt::gathered(std::forward<Fibers>(fibers)))...>{
+        rt::gathered(std::forward<Fibers>(fibers))...};
+}
+
+} // namespace weft
