@@ -181,8 +181,7 @@ void fiber_core::left_stack() noexcept {
 }
 
 void fiber_core::release() noexcept {
-    // The last one needs no atomic: nobody else is left who could count.
-    if (references.load(std::memory_order_acquire) != 1 && references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    if (!drop_reference()) return;
     if (stack_ == nullptr) { // a main fiber lies in its hub, which has given up its own reference: its thread has ended
         delete owner;
         return;

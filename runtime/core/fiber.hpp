@@ -44,7 +44,20 @@ public:
         state.store(to, std::memory_order_release);
     }
 
-    void retain() noexcept { references.fetch_add(1, std::memory_order_relaxed); }
+    // As std::shared_ptr does: no atomic arithmetic while the process has one kernel thread.
+    void retain() noexcept {
+        const std::uint32_t now = references.load(std::memory_order_relaxed);
+        if (__libc_single_threaded) references.store(now + 1, std::memory_order_relaxed);
+        else references.fetch_add(1, std::memory_order_relaxed);
+    }
+    /// False: others are left.
+    bool drop_reference() noexcept {
+        const std::uint32_t now = references.load(std::memory_order_acquire);
+        if (now == 1) return true; // nobody else is left who could count
+        if (!__libc_single_threaded) return references.fetch_sub(1, std::memory_order_acq_rel) == 1;
+        references.store(now - 1, std::memory_order_relaxed);
+        return false;
+    }
     void release() noexcept;
 
     /// Asks the fiber to throw. Any thread; the hub's thread carries it out.

@@ -5,6 +5,8 @@
 
 #include <atomic>
 
+#include <sys/single_threaded.h>
+
 namespace weft::rt {
 
 /// Guards a few instructions between kernel threads. Whoever holds it never suspends, allocates or throws.
@@ -15,6 +17,12 @@ public:
     spinlock& operator=(const spinlock&) = delete;
 
     void lock() noexcept {
+        // A process with one kernel thread needs no atomic exchange (as std::shared_ptr does it): none can begin while we hold
+        // the lock, and one that begins later sees what was stored before.
+        if (__libc_single_threaded && !held_.load(std::memory_order_relaxed)) {
+            held_.store(true, std::memory_order_relaxed);
+            return;
+        }
         if (held_.exchange(true, std::memory_order_acquire)) lock_slow();
     }
     void unlock() noexcept { held_.store(false, std::memory_order_release); }
