@@ -24,30 +24,31 @@ struct hub_stats {
     std::size_t stack_bytes = 0;   ///< address space of the stacks in use, in all hubs
 };
 
-/// The scheduler of a kernel thread: a small handle to it, for that thread only.
+/// The scheduler of the calling kernel thread. Each thread sees its own.
 ///
 /// @code
-/// weft::hub h = weft::hub::current();
+/// weft::hub& h = weft::hub::current();
 /// for (const weft::any_fiber& f : h.fibers()) (void)f.name();
 /// std::uint64_t turns = h.stats().switches;
-/// bool quiet = h.join(std::chrono::seconds(1));   // until nothing is left to run
+/// bool quiet = weft::hub::join(std::chrono::seconds(1));   // until nothing is left to run
 /// (void)turns, (void)quiet;
 /// @endcode
 class hub {
 public:
-    /// The calling kernel thread's hub; made if there is none. Throws std::system_error without descriptors for it.
-    WEFT_API static hub current();
+    hub(const hub&) = delete;
+    hub& operator=(const hub&) = delete;
+
+    /// The calling kernel thread's hub; made if there is none. Throws std::system_error without descriptors for it. It lives as
+    /// long as the thread.
+    WEFT_API static hub& current();
     /// Its live fibers, oldest first; the main fiber is one.
-    [[nodiscard]] WEFT_API std::vector<any_fiber> fibers() const;
-    [[nodiscard]] WEFT_API hub_stats stats() const;
+    [[nodiscard]] WEFT_API static std::vector<any_fiber> fibers();
+    [[nodiscard]] WEFT_API static hub_stats stats();
     /// Waits until nothing is left to run but the callers of this. False: the deadline came first.
-    WEFT_API bool join(deadline d = {}) const;
-    /// Whether it is the same hub.
-    friend bool operator==(hub, hub) noexcept = default;
+    WEFT_API static bool join(deadline d = {});
 
 private:
-    explicit hub(void* h) noexcept : hub_(h) {}
-    void* hub_;
+    hub() = default;
 };
 
 /// In a child made by raw clone (fork needs no call): only the calling fiber lives on, as the main fiber of a fresh hub.

@@ -49,17 +49,21 @@ bool rt::wait_until_quiet(deadline d) {
     return rt::hub::current()->wait_quiescent(d);
 }
 
-hub hub::current() { return hub(&rt::hub::ensure()); }
+hub& hub::current() {
+    rt::hub::ensure();
+    thread_local hub mine;
+    return mine;
+}
 
-std::vector<any_fiber> hub::fibers() const {
+std::vector<any_fiber> hub::fibers() {
     std::vector<any_fiber> all;
-    for (rt::fiber_core* f = static_cast<rt::hub*>(hub_)->first_fiber(); f != nullptr; f = f->registry_next)
+    for (rt::fiber_core* f = rt::hub::ensure().first_fiber(); f != nullptr; f = f->registry_next)
         all.emplace_back(rt::fiber_ref::share(f));
     return all;
 }
 
-hub_stats hub::stats() const {
-    const auto& h = *static_cast<rt::hub*>(hub_);
+hub_stats hub::stats() {
+    const rt::hub& h = rt::hub::ensure();
     hub_stats s;
     s.switches = h.counters().switches;
     s.polls = h.counters().polls;
@@ -79,7 +83,7 @@ hub_stats hub::stats() const {
     return s;
 }
 
-bool hub::join(deadline d) const { return static_cast<rt::hub*>(hub_)->wait_quiescent(d); }
+bool hub::join(deadline d) { return rt::hub::ensure().wait_quiescent(d); }
 
 void fork_reinit() { rt::after_fork_in_child(); }
 
