@@ -7,6 +7,7 @@
 #include "core/overflow.hpp"
 #include "core/readiness.hpp"
 #include "core/registry.hpp"
+#include "core/signal_point.hpp"
 #include "core/sys.hpp"
 
 #include <ctime>
@@ -24,6 +25,7 @@ constexpr std::size_t loop_stack_size = 64 * 1024;
 } // namespace
 
 constinit thread_local thread_state this_thread_state __attribute__((tls_model("initial-exec")));
+constinit signal_runner run_recorded_signals = nullptr;
 
 std::int64_t now_ns() noexcept {
     timespec t{};
@@ -87,6 +89,8 @@ void hub::rouse_if_asleep() noexcept {
     if (asleep_.load(std::memory_order_seq_cst) && asleep_.exchange(false, std::memory_order_seq_cst)) watcher_.rouse();
 }
 
+void hub::rouse() noexcept { watcher_.rouse(); }
+
 void hub::drain_remote() noexcept {
     fiber_core* newest = remote_.load(std::memory_order_relaxed) == nullptr
                              ? nullptr
@@ -131,6 +135,7 @@ void hub::loop() noexcept {
 
 void hub::poll() noexcept {
     drain_remote();
+    heed_signals();
     if (ready_head_ != nullptr) {
         ++counters_.polls;
         if (externals_ > 0) collect_events();
@@ -159,6 +164,7 @@ void hub::block() noexcept {
         if (until == watcher::never && externals_ == 0) until = deadlock_check::before_blocking(*this);
         else recheck_ms_ = 0;
         if (until != 0) watcher_.block(until);
+        heed_signals();
         if (hopeless_.load(std::memory_order_relaxed)) deadlock_check::after_blocking(*this);
     }
     asleep_.store(false, std::memory_order_relaxed);
@@ -166,6 +172,13 @@ void hub::block() noexcept {
     time_ = now_ns();
     fire_timers();
     if (deadlocked_.load(std::memory_order_relaxed)) deadlock_check::deliver(*this);
+}
+
+/// A signal came on the hub's stack, or just before the main fiber began to wait: that wait ends.
+void hub::heed_signals() noexcept {
+    if (!this_thread_state.signals || main_now_->state.load(std::memory_order_relaxed) != fiber_state::parked) return;
+    this_thread_state.signals = false;
+    if (!main_now_->interrupt(wake_reason::interrupted)) this_thread_state.signals = true;
 }
 
 void hub::fire_timers() noexcept {

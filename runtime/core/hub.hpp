@@ -59,6 +59,13 @@ public:
     /// Asks the hub to interrupt a fiber. Any thread.
     void post_interrupt(fiber_core& f) noexcept;
 
+    /// Ends the present or next wait of the event loop. Any thread, also signal handlers.
+    void rouse() noexcept;
+    /// Whether an address lies on the hub's own stack.
+    [[nodiscard]] bool owns_stack_at(std::uintptr_t address) const noexcept {
+        return address - reinterpret_cast<std::uintptr_t>(loop_stack_.base) < loop_stack_.size();
+    }
+
     // --- Timers and descriptors ---
 
     void start_timer(timer& t) noexcept { timers_.insert(t); }
@@ -124,6 +131,7 @@ private:
     void drain_remote() noexcept;
     void fire_timers() noexcept;
     bool wake_quiet() noexcept;
+    void heed_signals() noexcept;
     void rouse_if_asleep() noexcept;
     void withdraw(fiber_core& f) noexcept;
     void adopt_scopes() noexcept;

@@ -24,6 +24,7 @@ constexpr int deepest_frames = 12;
 /// Runs on the alternate stack. Whatever the fault was, the program dies of it as it would have: the default action is restored
 /// and the faulting instruction runs again, or a signal that somebody sent is raised again.
 void on_fault(int signal, siginfo_t* info, void*) noexcept {
+    const inside_weft inside;
     struct sigaction fallback {};
     fallback.sa_handler = SIG_DFL;
     ::sigaction(signal, &fallback, nullptr);
@@ -71,10 +72,15 @@ struct alternate_stack {
 
 } // namespace
 
+bool reports_overflow(const struct sigaction& action) noexcept {
+    return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == on_fault;
+}
+
 void install_overflow_report() noexcept {
     if constexpr (sanitizer::asan || sanitizer::tsan) return; // they report it themselves
     thread_local alternate_stack alternate;
     alternate.install();
+    const inside_weft inside;
     struct sigaction now {};
     if (::sigaction(SIGSEGV, nullptr, &now) != 0 || (now.sa_flags & SA_SIGINFO) != 0 || now.sa_handler != SIG_DFL)
         return;

@@ -25,6 +25,7 @@ struct thread_state {
     int* errno_address = nullptr;
     __cxxabiv1::__cxa_eh_globals* exception_globals = nullptr;
     bool is_helper = false;        // a kernel thread of weft's own
+    volatile bool signals = false; // a signal wants to end the main fiber's wait (see signal_point.hpp)
 };
 
 extern WEFT_API constinit thread_local thread_state this_thread_state __attribute__((tls_model("initial-exec")));

@@ -120,7 +120,10 @@ void watcher::remake() noexcept {
 
 void watcher::block(std::int64_t until) noexcept {
     const inside_weft inside;
-    if (loop_ == nullptr) remake();
+    if (loop_ == nullptr) {
+        remake();
+        if (this_thread_state.signals) return; // its rouse found no loop
+    }
     if (until < armed_for_) arm_timer(until); // one that is set too early only rouses the hub once for nothing
     ::ev_run(loop_, EVRUN_ONCE);
 }
@@ -137,7 +140,7 @@ void watcher::arm_timer(std::int64_t until) noexcept {
 void watcher::rouse() noexcept {
     const inside_weft inside;
     const int saved_errno = errno;
-    ::ev_async_send(loop_, &watchers_->async);
+    if (loop_ != nullptr) ::ev_async_send(loop_, &watchers_->async);
     errno = saved_errno;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "work/helpers.hpp"
 
+#include "core/interruption.hpp"
+
 #include <weft/detail/hand_off.hpp>
 
 namespace weft::rt {
@@ -23,19 +25,24 @@ void helper_job::deliver() noexcept {
 
 bool run_on_helper(const std::shared_ptr<helper_job>& job) {
     helpers().submit(job, false);
-    waiter w("a helper thread", job.get());
-    w.mark_external();
-    job->lock_.lock();
-    if (job->done_) {
+    for (;;) {
+        waiter w("a helper thread", job.get());
+        w.mark_external();
+        job->lock_.lock();
+        if (job->done_) {
+            job->lock_.unlock();
+            w.abandon();
+            return true;
+        }
+        job->waiters_.push(w.node);
         job->lock_.unlock();
-        w.abandon();
-        return true;
+        suspend_in(job->lock_, w, {});
+        if (interruption_errno(false) != 0) {
+            const std::lock_guard hold(job->lock_);
+            return job->done_;
+        }
+        // Woken for a signal's handlers only, if the job is not done; they run when the call is over.
     }
-    job->waiters_.push(w.node);
-    job->lock_.unlock();
-    suspend_in(job->lock_, w, {});
-    const std::lock_guard hold(job->lock_);
-    return job->done_;
 }
 
 } // namespace weft::rt
