@@ -11,11 +11,14 @@
 #include <new>
 #include <span>
 
+#include <signal.h>
 #include <sys/mman.h>
 
 namespace weft::shim {
 
 namespace {
+
+constexpr std::size_t kernel_sigset_size = 8; // libc's is longer, and its rest unused
 
 /// Room for the interests: on the stack for a few, on pages of our own for many (poll is async-signal-safe: no malloc).
 class interest_list {
@@ -51,12 +54,34 @@ private:
     std::size_t bytes_ = 0;
 };
 
-/// The loop of all of them. `ask()` asks the kernel without waiting; `fill(list)` names the descriptors.
+/// The call's own signal mask, while the main fiber waits: what it lets in ends the wait. Other fibers take no signals.
+class temporary_mask {
+public:
+    temporary_mask(const sigset_t* mask, const signals::wait& w) noexcept : used_(mask != nullptr && w.is_main()) {
+        if (used_) ::pthread_sigmask(SIG_SETMASK, mask, &before_);
+    }
+    temporary_mask(const temporary_mask&) = delete;
+    temporary_mask& operator=(const temporary_mask&) = delete;
+    ~temporary_mask() {
+        if (used_) ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    }
+
+private:
+    const bool used_;
+    sigset_t before_;
+};
+
+/// The loop of all of them. `ask()` asks the kernel without waiting; `fill(list)` names the descriptors. Handlers always end it.
 template <class Ask, class Fill>
-int wait_for(std::size_t count, deadline until, Ask ask, Fill fill) noexcept {
+int wait_for(std::size_t count, deadline until, const sigset_t* caller_mask, Ask ask, Fill fill) noexcept {
     const errno_of_success success;
+    sigset_t mask{};
+    if (caller_mask != nullptr && !copy_from_caller(&mask, caller_mask, kernel_sigset_size)) return -1;
     const int at_once = ask();
     if (at_once != 0) return at_once;
+    signals::wait signals;
+    const temporary_mask here(caller_mask == nullptr ? nullptr : &mask, signals);
+    if (signals.interrupted(false)) return fail(EINTR);
     if (until.expired()) {
         rt::yield_quietly(); // a program that polls in a loop must not hold the hub
         return ask();
@@ -75,13 +100,12 @@ int wait_for(std::size_t count, deadline until, Ask ask, Fill fill) noexcept {
             woken = rt::readiness::wait_any(interests.all(), until);
         }
         if (woken == rt::fd_wake::failed) return -1;
-        if (woken == rt::fd_wake::interrupted) {
-            if (const int error = rt::interruption_errno(true); error != 0) return fail(error);
-            continue;
-        }
-        const int ready = ask();
+        const int ready = woken == rt::fd_wake::interrupted ? 0 : ask();
         if (ready < 0) return ready;
+        const bool eintr = signals.interrupted(false);
         if (ready > 0 || woken == rt::fd_wake::deadline) return success(ready);
+        if (const int error = rt::interruption_errno(true); error != 0 && woken == rt::fd_wake::interrupted) return fail(error);
+        if (eintr) return fail(EINTR);
     }
 }
 
@@ -111,9 +135,8 @@ bool read_timeout(const timespec* timeout, deadline& until) noexcept {
 namespace polling {
 
 int poll(pollfd* fds, nfds_t count, deadline until, const sigset_t* mask) noexcept {
-    static constexpr timespec at_once{};
-    auto ask = [&] { return mask == nullptr ? real().poll(fds, count, 0) : real().ppoll(fds, count, &at_once, mask); };
-    return wait_for(count, until, ask, [&](interest_list& list) {
+    auto ask = [&] { return real().poll(fds, count, 0); };
+    return wait_for(count, until, mask, ask, [&](interest_list& list) {
         for (nfds_t i = 0; i < count; ++i)
             if (fds[i].fd >= 0)
                 list.add(fds[i].fd, static_cast<std::uint32_t>(fds[i].events) &
@@ -159,9 +182,9 @@ int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, d
             given[k] = sets[k] == nullptr ? nullptr : reinterpret_cast<fd_set*>(answer(k));
             if (given[k] != nullptr) copy(asked(k), answer(k));
         }
-        return real().pselect(count, given[0], given[1], given[2], &at_once, mask);
+        return real().pselect(count, given[0], given[1], given[2], &at_once, nullptr);
     };
-    const int result = wait_for(members, until, ask, [&](interest_list& list) {
+    const int result = wait_for(members, until, mask, ask, [&](interest_list& list) {
         constexpr std::uint32_t events[3] = {EPOLLIN, EPOLLOUT, EPOLLPRI};
         for (int k = 0; k < 3; ++k) {
             if (sets[k] == nullptr) continue;

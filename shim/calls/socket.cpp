@@ -138,7 +138,7 @@ int accept4(int fd, sockaddr* address, socklen_t* size, int flags) noexcept {
             accepted = with_nonblock(fd, [&] { return real().accept4(fd, address, size, flags); });
         if (accepted >= 0) return success(accepted);
         if (errno != EAGAIN && errno != EWOULDBLOCK) return -1;
-        if (!await(fd, EPOLLIN, until, EAGAIN)) return -1;
+        if (!await(fd, EPOLLIN, until, EAGAIN, until.is_never())) return -1;
     }
 }
 
@@ -161,12 +161,14 @@ int connect(int fd, const sockaddr* address, socklen_t size) noexcept {
         if (errno != EAGAIN || !local) return -1;
         if (const int error = refused_wait(); error != 0) return fail(error);
         if (until.expired()) return fail(EAGAIN);
+        signals::wait signals;
         rt::waiter w("room in a listener's queue");
         w.suspend(std::min(until, deadline(pause)));
+        if (signals.interrupted(until.is_never())) return fail(EINTR);
     }
     const int unfinished = errno;
     for (;;) {
-        if (!await(fd, EPOLLOUT, until, unfinished)) return -1;
+        if (!await(fd, EPOLLOUT, until, unfinished, until.is_never())) return -1;
         pollfd p{fd, POLLOUT, 0};
         if (real().poll(&p, 1, 0) > 0) break;
     }

@@ -25,8 +25,9 @@ timespec timespec_of(std::chrono::nanoseconds d) noexcept {
     return {d.count() / second, d.count() % second};
 }
 
-/// Sleeps. 0, or the errno with which the call must fail because the fiber is interrupted.
+/// Sleeps. 0, or the errno with which the call must fail; any handler ends a sleep.
 int sleep_until(deadline until) noexcept {
+    signals::wait signals;
     for (;;) {
         if (const int error = refused_wait(); error != 0) return error;
         if (until.expired()) {
@@ -36,6 +37,7 @@ int sleep_until(deadline until) noexcept {
         rt::waiter w("a sleep");
         if (w.suspend(until) == rt::wake_reason::deadline) return 0;
         if (const int error = rt::interruption_errno(true); error != 0) return error;
+        if (signals.interrupted(false)) return EINTR;
     }
 }
 
@@ -93,7 +95,7 @@ unsigned sleep(unsigned seconds) noexcept {
     const int saved_errno = errno;
     const int error = sleep_for(std::chrono::seconds(seconds), rest);
     errno = error == 0 ? saved_errno : error;
-    return static_cast<unsigned>((rest.count() + second / 2) / second);
+    return static_cast<unsigned>(rest.count() / second);
 }
 
 int usleep(useconds_t microseconds) noexcept {

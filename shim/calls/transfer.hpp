@@ -33,7 +33,7 @@ ssize_t receive(int fd, descriptor& d, Timeout timeout_ns, Attempt attempt) noex
             n = attempt(0);
             return n >= 0 ? success(n) : n;
         }
-        if (!await(fd, EPOLLIN, until, EAGAIN)) return -1;
+        if (!await(fd, EPOLLIN, until, EAGAIN, until.is_never())) return -1;
     }
 }
 
@@ -57,7 +57,7 @@ ssize_t receive_all(int fd, Target target, bool peek, Attempt attempt) noexcept 
             asked = true;
         }
         if (n > 0 && !peek) continue;
-        if (!await(fd, EPOLLIN, until, EAGAIN, done == 0)) return done > 0 ? success(static_cast<ssize_t>(done)) : -1;
+        if (!await(fd, EPOLLIN, until, EAGAIN, done == 0 && until.is_never())) return done > 0 ? success(static_cast<ssize_t>(done)) : -1;
     }
 }
 
@@ -152,7 +152,7 @@ ssize_t transmit(int fd, descriptor& d, Total total, Attempt attempt) noexcept {
     for (;;) {
         if (n < 0) {
             if (errno != EAGAIN && errno != EWOULDBLOCK) return ended(errno);
-            if (!here.await(until, done == 0)) return ended(errno);
+            if (!here.await(until, done == 0 && until.is_never())) return ended(errno);
         }
         n = advance();
         if (n == 0 || (n > 0 && done >= total())) return success(static_cast<ssize_t>(done));

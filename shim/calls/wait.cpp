@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "calls/wait.hpp"
 
+#include "core/real.hpp"
 #include "core/sys.hpp"
 
 #include <cstring>
@@ -16,22 +17,40 @@ int refused_wait() noexcept {
     return error;
 }
 
-bool await(int fd, std::uint32_t events, deadline d, int timeout_errno, [[maybe_unused]] bool restarts) noexcept {
+namespace {
+
+bool is_ready(int fd, std::uint32_t events) noexcept {
+    pollfd p{fd, static_cast<short>(events), 0}; // EPOLLIN and POLLIN are the same number, and so on
+    return real().poll(&p, 1, 0) > 0;
+}
+
+} // namespace
+
+bool await(int fd, std::uint32_t events, deadline d, int timeout_errno, bool restarts) noexcept {
+    signals::wait signals;
     if (const int error = refused_wait(); error != 0) {
         errno = error;
         return false;
     }
     const int saved_errno = errno;
-    switch (rt::readiness::wait(fd, events, d)) {
-    case rt::fd_wake::ready: errno = saved_errno; return true;
+    const rt::fd_wake woken = rt::readiness::wait(fd, events, d);
+    const int wait_errno = errno;
+    const bool eintr = signals.interrupted(restarts);
+    errno = saved_errno;
+    switch (woken) {
+    case rt::fd_wake::ready:
+        if (!eintr || is_ready(fd, events)) return true;
+        errno = EINTR;
+        return false;
     case rt::fd_wake::deadline: errno = timeout_errno; return false;
     case rt::fd_wake::closed: errno = EBADF; return false;
-    case rt::fd_wake::failed: return false;
+    case rt::fd_wake::failed: errno = wait_errno; return false;
     case rt::fd_wake::interrupted: break;
     }
     const int error = rt::interruption_errno(true);
-    errno = error == 0 ? saved_errno : error;
-    return error == 0;
+    if (error == 0 && !eintr) return true;
+    errno = error == 0 ? EINTR : error;
+    return false;
 }
 
 bool copy_from_caller(void* to, const void* from, std::size_t size) noexcept {

@@ -5,6 +5,7 @@
 
 #include "core/descriptor.hpp"
 #include "core/gate.hpp"
+#include "core/signals.hpp"
 #include "core/interruption.hpp"
 #include "core/readiness.hpp"
 
@@ -41,9 +42,9 @@ private:
 int refused_wait() noexcept;
 
 /// Waits until the descriptor may be ready. False: the call fails with errno (`timeout_errno` past the deadline, EBADF when it is
-/// closed meanwhile, ECANCELED or ETIMEDOUT when the fiber is interrupted, EINTR after a signal). `restarts`: as on Linux, a wait without
-/// a deadline goes on after handlers that were all installed with SA_RESTART.
-bool await(int fd, std::uint32_t events, deadline d, int timeout_errno, bool restarts = true) noexcept;
+/// closed meanwhile, ECANCELED or ETIMEDOUT when the fiber is interrupted, EINTR after a signal). `restarts`: handlers installed with
+/// SA_RESTART let the call go on; on Linux that holds for calls that have moved nothing yet and have no time limit.
+bool await(int fd, std::uint32_t events, deadline d, int timeout_errno, bool restarts) noexcept;
 
 /// Copies what a caller's pointer points at as the kernel would: false (EFAULT) where nothing can be read.
 bool copy_from_caller(void* to, const void* from, std::size_t size) noexcept;

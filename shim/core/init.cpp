@@ -6,10 +6,12 @@
 // 2. libc's functions are resolved (an earlier call may have done it).
 // 3. How we came in: preloaded or linked.
 // 4. Options from the environment, families switched.
+// 5. Signals.
 
 #include "core/gate.hpp"
-#include "core/shim_options.hpp"
 #include "core/real.hpp"
+#include "core/shim_options.hpp"
+#include "core/signals.hpp"
 
 #include "core/log.hpp"
 #include "core/options.hpp"
@@ -67,6 +69,7 @@ void initialise() noexcept {
     rt::process_options().verbose = options.verbose;
     if (options.always_serve) gate::always_serve();
     if (preloaded && !options.follow) unfollow();
+    signals::initialise(); // 5
     if (options.verbose) {
         rt::log_line line;
         line << "libweft-shim " << version << (preloaded ? " preloaded" : " linked") << " into process "

@@ -10,6 +10,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -28,15 +29,20 @@ ssize_t __recvfrom_chk(int fd, void* buffer, std::size_t size, std::size_t capac
                        socklen_t* from_size);
 int __poll_chk(pollfd* fds, nfds_t count, int timeout, std::size_t capacity);
 int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask, std::size_t capacity);
+int __sigaction(int number, const struct sigaction* wanted, struct sigaction* old) noexcept;
+sighandler_t bsd_signal(int number, sighandler_t handler) noexcept;
 }
 
 namespace weft::shim {
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" // siginterrupt: programs use it all the same
 struct real_calls {
 #define WEFT_CALL(name, family) decltype(&::name) name;
 #include "core/calls.def"
 #undef WEFT_CALL
 };
+#pragma GCC diagnostic pop
 
 /// What `real` returns before its pointers are there: it resolves them. Nothing here needs a constructor to have run.
 const real_calls& resolve_real() noexcept;

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/signals.hpp"
+
+#include "core/gate.hpp"
+#include "core/real.hpp"
+
+#include "core/overflow.hpp"
+#include "core/signal_point.hpp"
+#include "core/sys.hpp"
+#include <weft/detail/spinlock.hpp>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+
+#include <dlfcn.h>
+#include <link.h>
+#include <pthread.h>
+#include <ucontext.h>
+
+namespace weft::shim::signals {
+
+namespace {
+
+using rt::this_thread_state;
+
+constexpr int last_number = 64;
+
+// --- What the program wants ---
+
+/// The program's action for one signal. Read in handlers: a sequence lock, whose writer blocks all signals.
+struct entry {
+    std::atomic<std::uint32_t> version{0};
+    struct sigaction action {};
+};
+constinit entry table[last_number + 1];
+constinit rt::spinlock table_lock;
+constinit std::atomic<std::uint64_t> interrupting{0}; // siginterrupt: a bit a signal
+
+struct sigaction wanted_action(int number) noexcept {
+    const entry& e = table[number];
+    for (;;) {
+        const std::uint32_t before = e.version.load(std::memory_order_acquire);
+        struct sigaction copy = e.action;
+        std::atomic_thread_fence(std::memory_order_acquire);
+        if (before % 2 == 0 && e.version.load(std::memory_order_relaxed) == before) return copy;
+    }
+}
+
+void set_wanted(int number, const struct sigaction& a) noexcept {
+    entry& e = table[number];
+    e.version.fetch_add(1, std::memory_order_acq_rel);
+    e.action = a;
+    e.version.fetch_add(1, std::memory_order_release);
+}
+
+/// Not what the running code brings upon itself: that must be dealt with where it happens.
+bool may_wait(int number) noexcept {
+    switch (number) {
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGFPE:
+    case SIGILL:
+    case SIGTRAP:
+    case SIGSYS:
+    case SIGABRT: return false;
+    default: return number > 0 && number <= last_number;
+    }
+}
+
+bool is_handler(const struct sigaction& a) noexcept { return a.sa_handler != SIG_DFL && a.sa_handler != SIG_IGN; }
+
+// --- What has come ---
+
+/// A kernel thread's signals. Our handler may itself be interrupted by another signal, so slots are handed out by one instruction.
+struct thread_signals {
+    static constexpr std::uint32_t slots = 16, spare = 4;
+    struct slot {
+        alignas(siginfo_t) char info[48] = {}; // all of siginfo that is used
+    };
+    std::atomic<std::uint32_t> recorded{0};
+    std::uint32_t run = 0;   // of those, how many handlers were run
+    std::uint32_t ran = 0;   // handlers run on the main fiber
+    std::uint32_t plain = 0; // of those, without SA_RESTART
+    volatile bool waiting = false; // the main fiber is in a wait, or on its way into or out of one
+    slot at[slots] = {};
+};
+constinit thread_local thread_signals mine __attribute__((tls_model("initial-exec")));
+
+void record(const siginfo_t& info) noexcept {
+    thread_signals& t = mine;
+    // A full house stands for a main fiber that has not been able to look for long: like the kernel, keep what is pending.
+    if (t.recorded.load(std::memory_order_relaxed) - t.run >= thread_signals::slots - thread_signals::spare) return;
+    const std::uint32_t n = t.recorded.fetch_add(1, std::memory_order_relaxed);
+    std::memcpy(t.at[n % thread_signals::slots].info, &info, sizeof t.at[0].info);
+}
+
+/// False: by now the program wants no handler.
+bool begin_handler(int number, const struct sigaction& a, bool on_main) noexcept {
+    if (!is_handler(a)) {
+        if (a.sa_handler == SIG_DFL) rt::sys::call(SYS_tgkill, rt::sys::getpid(), rt::sys::gettid(), number);
+        return false;
+    }
+    if (!on_main) return true;
+    ++mine.ran;
+    if ((a.sa_flags & SA_RESTART) == 0) ++mine.plain;
+    return true;
+}
+
+/// On the main fiber, which is in no list: as the kernel would call the handlers.
+void run_recorded() noexcept {
+    thread_signals& t = mine;
+    while (t.run != t.recorded.load(std::memory_order_relaxed)) {
+        siginfo_t info{};
+        std::memcpy(&info, t.at[t.run % thread_signals::slots].info, sizeof t.at[0].info);
+        ++t.run; // first, since the handler may jump out
+        const int number = info.si_signo;
+        const struct sigaction a = wanted_action(number);
+        if (!begin_handler(number, a, true)) continue;
+        sigset_t blocked = a.sa_mask, before;
+        if ((a.sa_flags & SA_NODEFER) == 0) sigaddset(&blocked, number);
+        ucontext_t here;
+        ::getcontext(&here);
+        ::pthread_sigmask(SIG_BLOCK, &blocked, &before);
+        a.sa_sigaction(number, &info, &here); // one that takes the number only ignores the rest
+        ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    }
+}
+
+/// Code of weft's, in the midst of which a handler's own calls must not switch fibers.
+struct range {
+    std::uintptr_t begin = 0, end = 0;
+};
+constinit range weft_code[3];
+
+bool in_weft(std::uintptr_t address) noexcept {
+    for (const range& r : weft_code)
+        if (address - r.begin < r.end - r.begin) return true;
+    return false;
+}
+
+/// The one handler that the kernel knows.
+void on_signal(int number, siginfo_t* info, void* context) noexcept {
+    const auto& registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
+    bool on_main = false;
+    if (rt::hub* h = rt::hub::current(); h != nullptr) {
+        const rt::fiber_core* running = this_thread_state.running;
+        const bool on_hub = running == nullptr || h->owns_stack_at(static_cast<std::uintptr_t>(registers[REG_RSP]));
+        on_main = running == &h->main_fiber();
+        if (on_hub || (on_main && mine.waiting)) {
+            record(*info);
+            this_thread_state.signals = true;
+            if (on_hub) h->rouse();
+            return;
+        }
+        if (on_main) this_thread_state.signals = true; // it may be about to wait
+    }
+    const struct sigaction a = wanted_action(number);
+    if (!begin_handler(number, a, on_main)) return;
+    const int marks = in_weft(static_cast<std::uintptr_t>(registers[REG_RIP])) ? 1 : 0;
+    this_thread_state.inside += marks;
+    a.sa_sigaction(number, info, context);
+    this_thread_state.inside -= marks;
+}
+
+struct found_code {
+    std::uintptr_t address;
+    range* to;
+};
+
+int find_code(dl_phdr_info* object, std::size_t, void* argument) noexcept {
+    const auto& wanted = *static_cast<found_code*>(argument);
+    for (int i = 0; i < object->dlpi_phnum; ++i) {
+        const ElfW(Phdr)& part = object->dlpi_phdr[i];
+        const std::uintptr_t begin = object->dlpi_addr + part.p_vaddr;
+        if (part.p_type != PT_LOAD || wanted.address - begin >= part.p_memsz) continue;
+        *wanted.to = {begin, begin + part.p_memsz};
+        return 1;
+    }
+    return 0;
+}
+
+} // namespace
+
+wait::wait() noexcept
+    : main_(this_thread_state.running != nullptr &&
+            this_thread_state.running == &this_thread_state.current_hub->main_fiber()) {
+    if (!main_) return;
+    run_recorded();
+    this_thread_state.signals = false;
+    ran_ = mine.ran;
+    plain_ = mine.plain;
+    mine.waiting = true;
+}
+
+bool wait::interrupted(bool restarts) noexcept {
+    if (!main_) return false;
+    mine.waiting = false;
+    run_recorded();
+    const bool any = mine.ran != ran_, plain = mine.plain != plain_;
+    ran_ = mine.ran;
+    plain_ = mine.plain;
+    mine.waiting = true;
+    return restarts ? plain : any;
+}
+
+void wait::close() noexcept {
+    if (!main_) return;
+    mine.waiting = false;
+    run_recorded();
+}
+
+int action(int number, const struct sigaction* wanted, struct sigaction* old) noexcept {
+    if (this_thread_state.inside != 0 || !may_wait(number)) {
+        const int result = real().sigaction(number, wanted, old);
+        if (result == 0 && old != nullptr && this_thread_state.inside == 0 && rt::reports_overflow(*old)) *old = {};
+        return result;
+    }
+    struct sigaction asked {}, given {}, kernel_had {};
+    if (wanted != nullptr) asked = given = *wanted;
+    const bool ours = wanted != nullptr && is_handler(asked) && gate::is_on(family::signal);
+    if (ours) {
+        given.sa_sigaction = on_signal;
+        given.sa_flags |= SA_SIGINFO;
+    }
+    sigset_t all, before;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    table_lock.lock();
+    const struct sigaction had = table[number].action;
+    if (wanted != nullptr) set_wanted(number, asked);
+    const int result = real().sigaction(number, wanted == nullptr ? nullptr : &given, &kernel_had);
+    if (result != 0 && wanted != nullptr) set_wanted(number, had);
+    table_lock.unlock();
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (result == 0 && old != nullptr)
+        *old = (kernel_had.sa_flags & SA_SIGINFO) != 0 && kernel_had.sa_sigaction == on_signal ? had : kernel_had;
+    return result;
+}
+
+sighandler_t simple_action(int number, sighandler_t handler, int flags) noexcept {
+    struct sigaction a {}, old {};
+    if (handler == SIG_ERR || number < 1 || number > last_number) {
+        errno = EINVAL;
+        return SIG_ERR;
+    }
+    a.sa_handler = handler;
+    a.sa_flags = flags;
+    if ((flags & SA_NODEFER) == 0) sigaddset(&a.sa_mask, number);
+    if ((interrupting.load(std::memory_order_relaxed) >> (number - 1) & 1) != 0) a.sa_flags &= ~SA_RESTART;
+    return action(number, &a, &old) < 0 ? SIG_ERR : old.sa_handler;
+}
+
+int interrupts(int number, bool does) noexcept {
+    struct sigaction a {};
+    if (action(number, nullptr, &a) < 0) return -1;
+    const std::uint64_t bit = std::uint64_t{1} << (number - 1);
+    if (does) {
+        interrupting.fetch_or(bit, std::memory_order_relaxed);
+        a.sa_flags &= ~SA_RESTART;
+    } else {
+        interrupting.fetch_and(~bit, std::memory_order_relaxed);
+        a.sa_flags |= SA_RESTART;
+    }
+    return action(number, &a, nullptr);
+}
+
+void initialise() noexcept {
+    const std::uintptr_t addresses[] = {reinterpret_cast<std::uintptr_t>(&find_code),
+                                        reinterpret_cast<std::uintptr_t>(&rt::hub::ensure),
+                                        reinterpret_cast<std::uintptr_t>(::dlsym(RTLD_DEFAULT, "jump_fcontext"))};
+    for (int i = 0; i < 3; ++i) {
+        found_code wanted{addresses[i], &weft_code[i]};
+        if (addresses[i] != 0) ::dl_iterate_phdr(find_code, &wanted);
+    }
+    rt::run_recorded_signals = run_recorded;
+    ::pthread_atfork(nullptr, nullptr, [] { mine.run = mine.recorded.load(std::memory_order_relaxed); });
+}
+
+} // namespace weft::shim::signals

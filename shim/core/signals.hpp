@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Signals in a served program. The kernel knows one handler of ours for every signal that the program handles; it runs the
+// program's at once where a fiber or a thread without fibers runs, on that stack. On a hub's own stack, and while the main fiber is on
+// its way into or out of a wait, it only records the signal: the wait ends, and the main fiber runs the handler before its call returns,
+// which then fails with EINTR or goes on, as Linux has it. So a handler may leave by siglongjmp.
+//
+// Signals that are a fault of the running code (SIGSEGV and its kin) stay between the program and the kernel. Only main fibers are interrupted.
+
+#include <csignal>
+#include <cstdint>
+
+namespace weft::shim::signals {
+
+/// One wait of a call that signals may interrupt. Make it before the last look at what is waited for. When it goes, the handlers of
+/// what came meanwhile have run.
+class wait {
+public:
+    wait() noexcept;
+    wait(const wait&) = delete;
+    wait& operator=(const wait&) = delete;
+    ~wait() { close(); }
+
+    /// Runs the handlers of what has come; the caller is in no list. True: the call fails with EINTR. `restarts`: not if every handler that
+    /// ran since this wait began (or was last asked) has SA_RESTART.
+    bool interrupted(bool restarts) noexcept;
+    /// Whether the calling fiber is one that signals interrupt.
+    [[nodiscard]] bool is_main() const noexcept { return main_; }
+
+private:
+    void close() noexcept;
+
+    const bool main_;
+    std::uint32_t ran_ = 0, plain_ = 0;
+};
+
+/// sigaction(2) as the program sees it: it never hears of our handler.
+int action(int number, const struct sigaction* wanted, struct sigaction* old) noexcept;
+/// signal(3) in its several flavours.
+sighandler_t simple_action(int number, sighandler_t handler, int flags) noexcept;
+/// siginterrupt(3).
+int interrupts(int number, bool does) noexcept;
+
+/// Numbered in init.cpp.
+void initialise() noexcept;
+
+} // namespace weft::shim::signals
