@@ -13,7 +13,7 @@ ctor      LD_PRELOAD=S:O true: O's constructor runs before the shim's
 inert     as preinit, but without the shim: shows that a probe itself does not mind being early
 
 Every field must be equal; only the milliseconds may differ by a fifth and a little, and because a busy machine can
-delay either run, a difference that lies in the milliseconds alone is measured again, a few times.
+delay either run, a difference that lies in the milliseconds alone is measured again, bare too, a few times.
 """
 import argparse
 import os
@@ -120,6 +120,11 @@ def main():
         bare = parse(file.read())
     suspects = None
     for attempt in range(ATTEMPTS):
+        if attempt > 0:
+            output, failure = run([args.program], {}, args.limit)
+            if failure:
+                sys.exit(f"{output}\nFAIL: bare: {failure}")
+            bare = parse(output)
         output, failure = run(command, environment, args.limit)
         exact, timed = compare(bare, parse(output), args.mode)
         if failure:

@@ -89,14 +89,20 @@ struct outcome {
     int ticks = 0;
 };
 
-/// Makes the call in a fiber of its own while a ticker runs and `meanwhile` runs in another fiber after blocking_time.
+/// Makes the call in a fiber of its own while a ticker runs. `meanwhile` runs in another fiber, when blocking_time has gone by since
+/// the call began and the ticker has ticked ten times: on a busy machine that may take longer.
 inline outcome in_fiber(const std::function<long()>& call, const std::function<void()>& meanwhile = [] {}) {
     ticker t;
-    auto helper = weft::spawn_later(blocking_time, meanwhile);
+    weft::fiber<void> helper;
     auto caller = weft::spawn([&] {
         outcome o;
         const auto start = std::chrono::steady_clock::now();
         const int before = t.ticks();
+        helper = weft::spawn_later(blocking_time, [&meanwhile, &t, before] {
+            const auto end = std::chrono::steady_clock::now() + patience;
+            while (t.ticks() < before + 10 && std::chrono::steady_clock::now() < end) weft::this_fiber::sleep_for(1ms);
+            meanwhile();
+        });
         errno = 0;
         o.result = call();
         o.error = errno;
