@@ -36,12 +36,25 @@ std::int64_t now_ns() noexcept {
 // --- Suspending and resuming ---
 
 void parkable::make_ready() noexcept {
-    if (!is_fiber_) {
-        static_cast<thread_parker*>(this)->unblock();
-        return;
-    }
     auto* f = static_cast<fiber_core*>(this);
     f->owner->make_ready(*f);
+}
+
+bool parkable::wake(std::uint64_t epoch, wake_reason reason) noexcept {
+    std::uint64_t word = word_.load(std::memory_order_acquire);
+    if (word >> 8 != epoch || !is_armed(word)) return false;
+    // Once woken, it may run to its end on its own kernel thread, and that thread may end: nothing of it is touched then but what
+    // is kept for it here. A kernel thread's parker may be gone; a hub stays while it is visited.
+    const bool fiber = is_fiber_;
+    hub* const home = fiber ? static_cast<fiber_core*>(this)->owner : nullptr;
+    const bool away = fiber && home != hub::current();
+    if (away) home->visit();
+    const bool won = word_.compare_exchange_strong(word, epoch << 8 | woken | static_cast<std::uint8_t>(reason),
+                                                   std::memory_order_acq_rel, std::memory_order_acquire);
+    if (won && fiber) make_ready();
+    if (won && !fiber) static_cast<thread_parker*>(this)->unblock();
+    if (away) home->leave();
+    return won;
 }
 
 bool hub::slice_used_up() noexcept {
@@ -277,6 +290,7 @@ void hub::close() noexcept {
     if (this_thread_state.current_hub != this) return;
     hub_registry::remove(*this);
     readiness::hub_gone(*this);
+    while (visitors_.load(std::memory_order_acquire) != 0) sys::sched_yield(); // each is a few instructions long
     this_thread_state.current_hub = nullptr;
     this_thread_state.stacks = nullptr;
     this_thread_state.running = nullptr;

@@ -52,6 +52,9 @@ public:
         if (current() == this && this_thread_state.running != &f) push_ready(f);
         else push_remote(f);
     }
+    /// Another kernel thread is about to wake a fiber of this hub, which keeps the hub until it leaves.
+    void visit() noexcept { visitors_.fetch_add(1, std::memory_order_relaxed); }
+    void leave() noexcept { visitors_.fetch_sub(1, std::memory_order_release); }
     /// Ends the running fiber; its control block is released once nobody stands on its stack.
     [[noreturn]] [[gnu::always_inline]] void finish(fiber_core& ended) noexcept;
     /// The first thing whoever is resumed does: releases the fiber that has just ended.
@@ -178,6 +181,7 @@ private:
     // Any thread.
     std::atomic<fiber_core*> remote_{nullptr};      // woken from elsewhere, newest first
     std::atomic<fiber_core*> interrupts_{nullptr};  // to be interrupted, newest first
+    std::atomic<int> visitors_{0};                  // wakes from other kernel threads that are going on
     std::atomic<bool> asleep_{false};               // about to block, or blocked: needs a rouse
     std::atomic<bool> hopeless_{false};             // blocked with nothing that could wake it but another thread
     std::atomic<bool> deadlocked_{false};           // set by the check: the main fiber is to be told

@@ -31,16 +31,9 @@ public:
         word_.store(epoch << 8 | (mode == interruption::allowed ? armed : armed_deferred), std::memory_order_release);
         return epoch;
     }
-    /// From any thread. True: this call woke it.
-    bool wake(std::uint64_t epoch, wake_reason reason) noexcept {
-        std::uint64_t word = word_.load(std::memory_order_acquire);
-        if (word >> 8 != epoch || !is_armed(word)) return false;
-        if (!word_.compare_exchange_strong(word, epoch << 8 | woken | static_cast<std::uint8_t>(reason),
-                                           std::memory_order_acq_rel, std::memory_order_acquire))
-            return false;
-        make_ready();
-        return true;
-    }
+    /// From any thread. True: this call woke it. The caller must know that the wait goes on, or that the parkable lives: it is in a
+    /// list whose lock the caller holds, or the caller has a handle to the fiber.
+    bool wake(std::uint64_t epoch, wake_reason reason) noexcept;
     /// The same where nobody else can wake it at this moment.
     bool wake_at_home(std::uint64_t epoch, wake_reason reason) noexcept {
         const std::uint64_t word = word_.load(std::memory_order_acquire);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Several kernel threads, each with its own hub or with none. Catch2's checks are for the main thread only.
+#include <weft/event.hpp>
 #include <weft/fiber.hpp>
 #include <weft/hub.hpp>
 
@@ -264,4 +265,22 @@ TEST_CASE("a_thread_that_waits_without_fibers_blocks_for_real") {
         return std::chrono::steady_clock::now() - begin >= 3ms;
     });
     CHECK(plain.get());
+}
+
+TEST_CASE("a_thread_may_end_while_its_waker_is_still_at_it") {
+    // The woken thread runs to its end, and takes its hub and its stack with it, while the other side has yet to leave the wake.
+    constexpr int rounds = 300;
+    for (int i = 0; i < rounds; ++i) {
+        weft::event go;
+        std::atomic<bool> waits{false};
+        std::thread other([&, with_hub = i % 2 == 0] {
+            if (with_hub) weft::spawn([] {}).join();
+            waits = true;
+            go.wait();
+        });
+        while (!waits) std::this_thread::yield();
+        go.set();
+        other.join();
+    }
+    SUCCEED();
 }
