@@ -56,7 +56,7 @@ public:
 private:
     /// Jumps. The return address is pushed by hand rather than by a call: the jump never returns to where it came from,
     /// and an unmatched call would make the processor mispredict every return behind it.
-    static arrival jump(void* to, context* from) noexcept {
+    WEFT_NO_TSAN static arrival jump(void* to, context* from) noexcept {
         arrival t;
         asm volatile("lea -128(%%rsp), %%rsp\n\t" // past the red zone
                      "lea 1f(%%rip), %%rax\n\t"
@@ -72,7 +72,7 @@ private:
         return t;
     }
     /// What both ends of a switch do on arrival: note where the other side stands.
-    static context& note_arrival(arrival t) noexcept {
+    WEFT_NO_TSAN static context& note_arrival(arrival t) noexcept {
         auto& from = *static_cast<context*>(t.data);
         from.machine_ = t.fctx;
         return from;
