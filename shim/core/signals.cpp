@@ -80,7 +80,7 @@ struct thread_signals {
     };
     std::atomic<std::uint32_t> recorded{0};
     std::uint32_t run = 0;   // of those, how many handlers were run
-    std::uint32_t ran = 0;   // handlers run on the main fiber
+    std::uint32_t ran = 0;   // handlers run on this thread's fibers
     std::uint32_t plain = 0; // of those, without SA_RESTART
     volatile bool waiting = false; // the main fiber is in a wait, or on its way into or out of one
     slot at[slots] = {};
@@ -96,12 +96,11 @@ void record(const siginfo_t& info) noexcept {
 }
 
 /// False: by now the program wants no handler.
-bool begin_handler(int number, const struct sigaction& a, bool on_main) noexcept {
+bool begin_handler(int number, const struct sigaction& a) noexcept {
     if (!is_handler(a)) {
         if (a.sa_handler == SIG_DFL) rt::sys::call(SYS_tgkill, rt::sys::getpid(), rt::sys::gettid(), number);
         return false;
     }
-    if (!on_main) return true;
     ++mine.ran;
     if ((a.sa_flags & SA_RESTART) == 0) ++mine.plain;
     return true;
@@ -116,7 +115,7 @@ void run_recorded() noexcept {
         ++t.run; // first, since the handler may jump out
         const int number = info.si_signo;
         const struct sigaction a = wanted_action(number);
-        if (!begin_handler(number, a, true)) continue;
+        if (!begin_handler(number, a)) continue;
         sigset_t blocked = a.sa_mask, before;
         if ((a.sa_flags & SA_NODEFER) == 0) sigaddset(&blocked, number);
         ucontext_t here;
@@ -142,21 +141,18 @@ bool in_weft(std::uintptr_t address) noexcept {
 /// The one handler that the kernel knows.
 void on_signal(int number, siginfo_t* info, void* context) noexcept {
     const auto& registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
-    bool on_main = false;
     if (rt::hub* h = rt::hub::current(); h != nullptr) {
         const rt::fiber_core* running = this_thread_state.running;
         const bool on_hub = running == nullptr || h->owns_stack_at(static_cast<std::uintptr_t>(registers[REG_RSP]));
-        on_main = running == &h->main_fiber();
-        if (on_hub || (on_main && mine.waiting)) {
+        this_thread_state.signals = true; // also where the handler runs at once: the main fiber may wait, or be about to
+        if (on_hub || (running == &h->main_fiber() && mine.waiting)) {
             record(*info);
-            this_thread_state.signals = true;
             if (on_hub) h->rouse();
             return;
         }
-        if (on_main) this_thread_state.signals = true; // it may be about to wait
     }
     const struct sigaction a = wanted_action(number);
-    if (!begin_handler(number, a, on_main)) return;
+    if (!begin_handler(number, a)) return;
     const int marks = in_weft(static_cast<std::uintptr_t>(registers[REG_RIP])) ? 1 : 0;
     this_thread_state.inside += marks;
     a.sa_sigaction(number, info, context);

@@ -4,7 +4,7 @@
 // Signals in a served program. The kernel knows one handler of ours for every signal that the program handles; it runs the
 // program's at once where a fiber or a thread without fibers runs, on that stack. On a hub's own stack, and while the main fiber is on
 // its way into or out of a wait, it only records the signal: the wait ends, and the main fiber runs the handler before its call returns,
-// which then fails with EINTR or goes on, as Linux has it. So a handler may leave by siglongjmp.
+// so that a handler may leave by siglongjmp. Wherever the handler ran, the main fiber's call then fails with EINTR or goes on, as Linux has it.
 //
 // Signals that are a fault of the running code (SIGSEGV and its kin) stay between the program and the kernel. Only main fibers are interrupted.
 
