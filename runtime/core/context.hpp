@@ -49,6 +49,11 @@ public:
     /// The last switch of `from`: it is never resumed.
     [[noreturn]] static void leave(context& from, context& to) noexcept;
 
+    /// In the child of fork, for one that is kept: TSan counts every fiber but the running one as ended.
+    void after_fork() noexcept {
+        if constexpr (sanitizer::tsan) sanitizer_ = sanitizer::create_fiber();
+    }
+
     /// The stack's lowest address and size; null and 0 for a thread's own stack where no sanitizer wanted it.
     [[nodiscard]] const void* stack_base() const noexcept { return base_; }
     [[nodiscard]] std::size_t stack_size() const noexcept { return size_; }

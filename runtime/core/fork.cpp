@@ -69,6 +69,7 @@ void hub::after_fork() noexcept {
         s->expiry.slot = nullptr;
         if (was_armed) timers_.insert(s->expiry);
     }
+    loop_.after_fork();
     idle_.forget();
     quiescent_.forget();
     externals_ = 0;
