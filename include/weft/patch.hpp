@@ -17,7 +17,7 @@ struct patch_options {
     bool process = true;  ///< waiting for children; nothing is intercepted in this version
     bool locks = true;    ///< pthread locks; nothing is intercepted in this version
     bool threads = false; ///< pthread_create makes green threads; nothing is intercepted in this version
-    bool signal = true;   ///< waiting for signals; nothing is intercepted in this version
+    bool signal = true;   ///< handlers of signals: they interrupt served calls
 };
 
 /// Switches the families, for the whole process and from now on. A program linked with `weft::shim` starts with the defaults above;
