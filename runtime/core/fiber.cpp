@@ -221,6 +221,13 @@ void interruption_point() {
     fiber_core* f = this_thread_state.running;
     if (f == nullptr) {
         if (hub::current() != nullptr) return;
+        if (!this_thread_state.knows_itself) {
+            if (hub_registry::on_main_thread()) { // its first call that may wait: if there is no hub to be had, here it may throw
+                hub::ensure();
+                return;
+            }
+            this_thread_state.knows_itself = true;
+        }
         thread_parker& self = thread_parker::current();
         if (self.scopes != nullptr && self.deferrals == 0) interruption_point_slow(self);
         return;

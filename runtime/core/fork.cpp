@@ -72,6 +72,8 @@ void hub::after_fork() noexcept {
     loop_.after_fork();
     idle_.forget();
     quiescent_.forget();
+    ending_.forget();
+    if (me.interrupt_queued.exchange(false, std::memory_order_relaxed)) me.drop_reference(); // it was in the parent's queue
     externals_ = 0;
     remote_.store(nullptr, std::memory_order_relaxed);
     interrupts_.store(nullptr, std::memory_order_relaxed);

@@ -46,6 +46,7 @@ bool parkable::wake(std::uint64_t epoch, wake_reason reason) noexcept {
     // Once woken, it may run to its end on its own kernel thread, and that thread may end: nothing of it is touched then but what
     // is kept for it here. A kernel thread's parker may be gone; a hub stays while it is visited.
     const bool fiber = is_fiber_;
+    if (!fiber && static_cast<thread_parker*>(this)->is_lost()) return false;
     hub* const home = fiber ? static_cast<fiber_core*>(this)->owner : nullptr;
     const bool away = fiber && home != hub::current();
     if (away) home->visit();
@@ -171,6 +172,7 @@ void hub::poll() noexcept {
 /// Blocks in ev_run until an event, the next timer or a rouse.
 void hub::block() noexcept {
     ++counters_.polls;
+    watcher_.prepare();
     asleep_.store(true, std::memory_order_seq_cst);
     if (remote_.load(std::memory_order_seq_cst) == nullptr && interrupts_.load(std::memory_order_seq_cst) == nullptr) {
         std::int64_t until = timers_.empty() ? watcher::never : timers_.first()->at;
@@ -216,6 +218,7 @@ void hub::enroll(fiber_core& f) noexcept {
     newest_ = &f;
     ++live_;
     ++counters_.spawned;
+    if (!ending_.empty()) ending_.wake_all(); // spawned on the way out: it must go too
 }
 
 void hub::withdraw(fiber_core& f) noexcept {
@@ -226,10 +229,14 @@ void hub::withdraw(fiber_core& f) noexcept {
 
 /// Ends wait_quiescent where only its waiters are left. True: somebody was woken.
 bool hub::wake_quiet() noexcept {
-    if (quiescent_.empty()) return false;
+    if (quiescent_.empty() && ending_.empty()) return false;
     std::uint64_t waiting = 0;
     for (wait_node* n = quiescent_.front(); n != nullptr; n = quiescent_.after(*n)) ++waiting;
-    if (live_ != waiting) return false;
+    if (live_ == 1 && !ending_.empty()) {
+        ending_.wake_all();
+        return true;
+    }
+    if (live_ != waiting || waiting == 0) return false;
     quiescent_.wake_all();
     return true;
 }
@@ -309,6 +316,7 @@ struct hub_holder {
     hub* mine = nullptr;
     ~hub_holder() {
         if (mine == nullptr || hub_registry::on_main_thread()) return;
+        if (this_thread_state.running != &mine->main_fiber()) return; // exit() was called in a fiber: the process ends
         mine->kill_all();
         mine->end_main();
         mine->close();
@@ -335,8 +343,8 @@ void hub::kill_all() noexcept {
             if (!f->kill_pending.load(std::memory_order_relaxed)) f->request_kill(nullptr);
         }
         if (!any) return;
-        waiter w("the end of this thread's fibers", &quiescent_, interruption::deferred);
-        quiescent_.push(w.node);
+        waiter w("the end of this thread's fibers", &ending_, interruption::deferred);
+        ending_.push(w.node);
         w.suspend();
         wait_list::remove(w.node);
     }

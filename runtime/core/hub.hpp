@@ -175,6 +175,7 @@ private:
     static std::uint64_t new_id_block() noexcept;
     wait_list idle_;      // wait_idle
     wait_list quiescent_; // wait_quiescent
+    wait_list ending_;    // kill_all
     hub_counters counters_;
     int recheck_ms_ = 0;  // for a deadlock that a foreign thread may still resolve
 

@@ -6,6 +6,7 @@
 #include <weft/detail/timer.hpp>
 #include <weft/detail/waiter.hpp>
 
+#include "core/fork.hpp"
 #include "core/log.hpp"
 
 #include <atomic>
@@ -28,6 +29,7 @@ public:
         const std::uint64_t word = word_.load(std::memory_order_relaxed);
         WEFT_CHECK(!is_armed(word)); // one wait at a time
         const std::uint64_t epoch = (word >> 8) + 1;
+        woken_at_home = false;
         word_.store(epoch << 8 | (mode == interruption::allowed ? armed : armed_deferred), std::memory_order_release);
         return epoch;
     }
@@ -38,6 +40,7 @@ public:
     bool wake_at_home(std::uint64_t epoch, wake_reason reason) noexcept {
         const std::uint64_t word = word_.load(std::memory_order_acquire);
         if (word >> 8 != epoch || !is_armed(word)) return false;
+        woken_at_home = true;
         word_.store(epoch << 8 | woken | static_cast<std::uint8_t>(reason), std::memory_order_release);
         make_ready();
         return true;
@@ -75,6 +78,7 @@ public:
     const void* object = nullptr;
 
     timeout_scope* scopes = nullptr; // innermost first
+    bool woken_at_home = false;      // the last wait was ended by a fiber of the same hub, which is done with that by now
     std::uint32_t deferrals = 0;     // no_interruption objects alive
 
 protected:
@@ -98,8 +102,13 @@ class thread_parker final : public parkable {
 public:
     thread_parker() noexcept : parkable(false) {}
     static thread_parker& current() noexcept;
+    /// Its kernel thread did not come along into this child of fork.
+    [[nodiscard]] bool is_lost() const noexcept { return generation_ != fork_generation(); }
     wake_reason block(std::uint64_t epoch, deadline d) noexcept;
     void unblock() noexcept;
+
+private:
+    unsigned generation_ = 0; // of the last wait
 };
 
 /// The calling fiber; on a kernel thread without a hub its parker. The main thread gets its hub here.

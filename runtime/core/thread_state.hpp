@@ -24,6 +24,7 @@ struct thread_state {
     // Where errno and the C++ exception globals lie; set with the hub, for the switch.
     int* errno_address = nullptr;
     __cxxabiv1::__cxa_eh_globals* exception_globals = nullptr;
+    bool knows_itself = false;     // it was found not to be the main thread
     bool is_helper = false;        // a kernel thread of weft's own
     volatile bool signals = false; // a signal wants to end the main fiber's wait (see signal_point.hpp)
 };

@@ -73,6 +73,8 @@ bool waiter::wake() noexcept {
     return self_.wake(epoch_, wake_reason::woken);
 }
 
+bool waiter::woken_at_home() const noexcept { return self_.woken_at_home; }
+
 wake_reason waiter::suspend(deadline d) noexcept {
     spent_ = true;
     if (!self_.is_fiber()) return static_cast<thread_parker&>(self_).block(epoch_, d);
@@ -115,6 +117,7 @@ bool deadline_reached(wake_reason reason) {
 
 thread_parker& thread_parker::current() noexcept {
     thread_local thread_parker parker;
+    parker.generation_ = fork_generation();
     return parker;
 }
 

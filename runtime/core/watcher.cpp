@@ -120,10 +120,6 @@ void watcher::remake() noexcept {
 
 void watcher::block(std::int64_t until) noexcept {
     const inside_weft inside;
-    if (loop_ == nullptr) {
-        remake();
-        if (this_thread_state.signals) return; // its rouse found no loop
-    }
     if (until < armed_for_) arm_timer(until); // one that is set too early only rouses the hub once for nothing
     ::ev_run(loop_, EVRUN_ONCE);
 }

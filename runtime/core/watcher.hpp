@@ -25,6 +25,10 @@ public:
     /// Ends the present or next block(). From any kernel thread, also from signal handlers.
     void rouse() noexcept;
 
+    /// Before the owner says that it sleeps: from then on others may rouse it. After fork it makes the loop.
+    void prepare() noexcept {
+        if (loop_ == nullptr) remake();
+    }
     /// The epoll set that holds the program's descriptors.
     [[nodiscard]] int descriptor_set() noexcept {
         if (set_fd_ < 0) remake();

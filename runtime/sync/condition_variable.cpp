@@ -21,7 +21,11 @@ condition_variable::link::~link() {
 
 rt::wake_reason condition_variable::suspend(link& l, deadline d) noexcept {
     l.suspended = true;
-    return rt::suspend_in(lock_, l.waiter, d);
+    const rt::wake_reason reason = l.waiter.suspend(d);
+    if (reason == rt::wake_reason::woken) return reason; // after notify_all the object may be gone; the node is out
+    const std::lock_guard hold(lock_);
+    rt::wait_list::remove(l.waiter.node);
+    return reason;
 }
 
 void condition_variable::notify_one() noexcept {

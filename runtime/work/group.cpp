@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "core/fork.hpp"
 #include "core/thread_state.hpp"
 
 #include <weft/detail/group_core.hpp>
@@ -10,12 +11,16 @@ namespace weft::rt {
 
 // --- Places ---
 
+group_core::group_core(std::size_t places) noexcept : places_(places), generation_(fork_generation()) {}
+
 bool group_core::take_place(deadline d) {
+    notice_fork();
     return take_or_wait(lock_, spawners_, "a free place in a pool", this, d,
                         [this] { return places_ == unlimited || (used_ < places_ && ++used_ > 0); });
 }
 
 bool group_core::wait_place(deadline d) {
+    notice_fork();
     return take_or_wait(lock_, watchers_, "a free place in a pool", this, d, [this] { return used_ < places_; });
 }
 
@@ -31,7 +36,8 @@ void group_core::return_place() noexcept {
     free_place();
 }
 
-std::size_t group_core::free_places() const noexcept {
+std::size_t group_core::free_places() {
+    notice_fork();
     const std::lock_guard hold(lock_);
     return places_ == unlimited ? unlimited : places_ - used_;
 }
@@ -120,7 +126,8 @@ bool group_core::contains_caller() const noexcept {
     return self != nullptr && contains(self);
 }
 
-std::size_t group_core::size() const noexcept {
+std::size_t group_core::size() {
+    notice_fork();
     const std::lock_guard hold(lock_);
     return visible_;
 }
@@ -141,7 +148,15 @@ std::vector<fiber_ref> group_core::members() {
     return all;
 }
 
-/// In the child of a fork the other fibers are dead and their hooks never run.
+/// In the child of a fork the other fibers are dead and their hooks never run; their places are free.
+void group_core::notice_fork() {
+    if (generation_ == fork_generation()) return;
+    generation_ = fork_generation();
+    lock_.reset();
+    for (wait_list* l : {&spawners_, &watchers_, &joiners_}) l->forget();
+    forget_dead();
+}
+
 void group_core::forget_dead() {
     for (const fiber_ref& f : members())
         if (is_dead(f.get())) discard(f.get());
@@ -150,7 +165,7 @@ void group_core::forget_dead() {
 // --- All of them ---
 
 bool group_core::join(deadline d, bool raise_error) {
-    forget_dead();
+    notice_fork();
     const auto empty = [this] { return count_ == 0; };
     if (!raise_error) return take_or_wait(lock_, joiners_, "the fibers of a group", this, d, empty);
     for (auto all = members(); !all.empty(); all = members()) { // members may add members
@@ -164,7 +179,7 @@ bool group_core::join(deadline d, bool raise_error) {
 
 bool group_core::kill(deadline d, const std::exception_ptr& exception) {
     fiber_core* const self = this_thread_state.running;
-    forget_dead();
+    notice_fork();
     for (bool others = true; others;) {
         others = false;
         const auto all = members();

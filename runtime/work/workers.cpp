@@ -21,14 +21,17 @@ workers::workers(std::size_t most, std::chrono::nanoseconds idle_time) noexcept
 
 workers::~workers() {
     drop_queued();
+    job_begins(); // the threads still run and will wake us: no deadlock, though none has a job
     lock_.lock();
     stopping_ = true;
     idle_.wake_all();
     const bool wait = threads_ > 0;
     lock_.unlock();
-    if (!wait) return;
-    const no_interruption on_the_way_out;
-    take_or_wait(lock_, stopped_, "the end of worker threads", this, {}, [this] { return threads_ == 0; });
+    if (wait) {
+        const no_interruption on_the_way_out;
+        take_or_wait(lock_, stopped_, "the end of worker threads", this, {}, [this] { return threads_ == 0; });
+    }
+    job_ends();
 }
 
 /// The public calls begin with it: in a child everything of the parent's is forgotten first. Nobody else runs there yet.

@@ -4,7 +4,10 @@
 #include <weft/fiber.hpp>
 #include <weft/hub.hpp>
 
+#include "support/child_process.hpp"
+
 #include <atomic>
+#include <cstdlib>
 #include <future>
 #include <optional>
 #include <string>
@@ -282,5 +285,28 @@ TEST_CASE("a_thread_may_end_while_its_waker_is_still_at_it") {
         go.set();
         other.join();
     }
+    SUCCEED();
+}
+
+TEST_CASE("exit_in_a_fiber_of_another_thread_ends_the_process") {
+    const auto r = test_support::run_in_child([] {
+        std::thread([] { weft::spawn([] { std::exit(3); }).join(); }).join();
+    });
+    INFO(r.err);
+    CHECK(r.exit_code() == 3);
+}
+
+TEST_CASE("a_fiber_spawned_while_its_thread_ends_goes_too") {
+    std::thread([] {
+        weft::spawn([] {
+            try {
+                weft::this_fiber::sleep_for(1h);
+            } catch (...) {
+                weft::spawn([] { weft::this_fiber::sleep_for(1h); });
+                throw;
+            }
+        });
+        weft::this_fiber::yield();
+    }).join();
     SUCCEED();
 }

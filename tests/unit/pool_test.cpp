@@ -308,3 +308,14 @@ TEST_CASE("group_in_the_child_of_a_fork") {
     CHECK(status == 0);
     CHECK(p.size() == 1);
 }
+
+TEST_CASE("pool_places_of_the_dead_are_free_after_fork") {
+    weft::pool p(1);
+    p.spawn([] { sleep_for(1h); });
+    yield();
+    const pid_t child = fork();
+    if (child == 0) _exit(p.free_count() == 1 && p.size() == 0 && p.spawn([] { return 3; }).get(5s) == 3 ? 0 : 1);
+    int status = -1;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+}

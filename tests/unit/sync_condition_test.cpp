@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -157,4 +158,18 @@ TEST_CASE("condition_variable_with_a_std_mutex") {
     hold.unlock();
     t.join();
     CHECK(ready);
+}
+
+TEST_CASE("condition_may_be_destroyed_once_all_are_notified") {
+    weft::mutex m;
+    auto c = std::make_unique<weft::condition_variable>();
+    weft::condition_variable* const of_the_waiter = c.get();
+    auto f = weft::spawn([&] {
+        std::unique_lock hold(m);
+        of_the_waiter->wait(hold);
+    });
+    yield();
+    c->notify_all();
+    c.reset(); // the waiter has not returned yet
+    CHECK(f.join(5s));
 }

@@ -304,3 +304,13 @@ TEST_CASE("threadpool_helpers_run_a_job_and_let_an_interrupted_fiber_go") {
     CHECK(weft::rt::run_on_helper(second));
     CHECK(second->ran);
 }
+
+TEST_CASE("threadpool_destroyed_in_a_fiber_is_no_deadlock") {
+    for (int i = 0; i < 50; ++i) {
+        auto f = weft::spawn([] {
+            weft::threadpool pool(2);
+            pool.apply([] {});
+        });
+        CHECK_NOTHROW(f.join());
+    }
+}

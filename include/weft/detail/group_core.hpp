@@ -38,7 +38,7 @@ class WEFT_API group_core : public std::enable_shared_from_this<group_core> {
 public:
     static constexpr std::size_t unlimited = static_cast<std::size_t>(-1);
 
-    explicit group_core(std::size_t places = unlimited) noexcept : places_(places) {}
+    explicit group_core(std::size_t places = unlimited) noexcept;
     group_core(const group_core&) = delete;
     group_core& operator=(const group_core&) = delete;
 
@@ -49,7 +49,7 @@ public:
     void return_place() noexcept;
     /// Waits for a free place and leaves it.
     bool wait_place(deadline d);
-    [[nodiscard]] std::size_t free_places() const noexcept;
+    [[nodiscard]] std::size_t free_places();
     [[nodiscard]] std::size_t places() const noexcept { return places_; }
     /// The calling fiber, added without a place, waits for one.
     void enter();
@@ -65,7 +65,7 @@ public:
     [[nodiscard]] bool contains(const fiber_core* f) const noexcept;
     [[nodiscard]] bool contains_caller() const noexcept;
     /// How many are in, the hidden left out.
-    [[nodiscard]] std::size_t size() const noexcept;
+    [[nodiscard]] std::size_t size();
     std::vector<fiber_ref> members();
 
     // --- All of them ---
@@ -83,6 +83,7 @@ private:
     group_member* find(const fiber_core* f) const noexcept;
     void unlink(group_member& m) noexcept;
     void free_place() noexcept;
+    void notice_fork();
     void forget_dead();
 
     mutable spinlock lock_; // guards what follows
@@ -94,6 +95,7 @@ private:
     wait_list spawners_;  // wait for a place
     wait_list watchers_;  // wait until there is one
     wait_list joiners_;
+    unsigned generation_; // the count of forks that it knows of
 };
 
 /// Fibers that end with a scope: whoever leaves it kills what still runs, and waits.

@@ -11,9 +11,11 @@
 namespace weft::rt {
 
 /// Suspends a waiter that is linked in a list, then takes it out under the list's lock; it touches nothing of the object
-/// before it has that lock, so a waker is done with the object before the woken may destroy it.
+/// before it has that lock, so a waker of another kernel thread is done with the object before the woken may destroy it. One of the
+/// same hub is done anyway, and may have destroyed it.
 inline wake_reason suspend_in(spinlock& lock, waiter& w, deadline d) noexcept {
     const wake_reason reason = w.suspend(d);
+    if (reason == wake_reason::woken && w.woken_at_home()) return reason; // and its node is out
     const std::lock_guard hold(lock);
     wait_list::remove(w.node);
     return reason;

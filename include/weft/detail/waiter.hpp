@@ -105,6 +105,8 @@ public:
     bool wake() noexcept;
     /// Waits until woken. Call it once.
     wake_reason suspend(deadline d = {}) noexcept;
+    /// After suspend said `woken`: by a fiber of the same hub, which has left the object since.
+    [[nodiscard]] bool woken_at_home() const noexcept;
     /// Instead of suspend, after all nodes were taken out: true if nobody had woken it.
     bool abandon() noexcept;
     /// The wait ends by something outside weft (a descriptor, a child, a job), so it is never part of a deadlock.
