@@ -101,20 +101,27 @@ static void host(const struct hostent* found, int error) {
     probe_line(found ? 0 : error, 0, text, (long)strlen(text), found ? found->h_length : -1, -1);
 }
 
+// The call first, then h_errno.
+#define HOST(call)                            \
+    do {                                      \
+        const struct hostent* answer = (call); \
+        host(answer, h_errno);                \
+    } while (0)
+
 PROBE(hosts) {
     label("hosts/gethostbyname");
-    host(gethostbyname("localhost"), h_errno);
-    host(gethostbyname("127.0.0.9"), h_errno);
-    host(gethostbyname("no-such-host.invalid"), h_errno);
+    HOST(gethostbyname("localhost"));
+    HOST(gethostbyname("127.0.0.9"));
+    HOST(gethostbyname("no-such-host.invalid"));
     label("hosts/gethostbyname2");
-    host(gethostbyname2("localhost", AF_INET), h_errno);
-    host(gethostbyname2("::1", AF_INET6), h_errno);
+    HOST(gethostbyname2("localhost", AF_INET));
+    HOST(gethostbyname2("::1", AF_INET6));
     label("hosts/gethostbyaddr");
     struct in_addr loopback = {htonl(INADDR_LOOPBACK)};
     const struct hostent* found = gethostbyaddr(&loopback, sizeof loopback, AF_INET);
     host(found, h_errno);
     resolved(found ? found->h_name : "-", 0);
-    host(gethostbyaddr(&loopback, 2, AF_INET), h_errno);
+    HOST(gethostbyaddr(&loopback, 2, AF_INET));
 }
 
 PROBE(hosts_reentrant) {
