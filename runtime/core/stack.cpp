@@ -24,7 +24,7 @@ namespace weft::rt {
 
 namespace {
 
-constexpr std::size_t warm_bytes = std::size_t{64} << 20; // high-water mark of free stacks that keep their memory, a class
+constexpr std::size_t warm_bytes = std::size_t{256} << 20; // high-water mark of free stacks that keep their memory, a class
 constexpr std::size_t warm_least = 64;                    // and at least so many stacks
 constexpr std::size_t first_reservation = std::size_t{16} << 20;
 constexpr std::size_t largest_reservation = std::size_t{1} << 30;

@@ -74,7 +74,7 @@ TEST_CASE("stacks_are_recycled_last_in_first_out") {
 }
 
 TEST_CASE("memory_above_the_high_water_mark_is_returned") {
-    constexpr std::size_t count = 2000;
+    constexpr std::size_t count = 4500;
     constexpr std::size_t size = 256 * 1024;
     std::vector<stack*> all;
     for (std::size_t i = 0; i < count; ++i) {
