@@ -2,6 +2,7 @@
 #include "core/deadlock.hpp"
 
 #include "core/hub.hpp"
+#include "core/log.hpp"
 #include "core/options.hpp"
 #include "core/registry.hpp"
 #include "core/sanitizer.hpp"
@@ -29,6 +30,27 @@ int kernel_threads() noexcept {
 
 } // namespace
 
+/// A preloaded program waits as it would bare; with --verbose it says why, once. The registry's lock is held, so the hubs stand still.
+void deadlock_check::say_why() noexcept {
+    static constinit bool said = false;
+    if (said || !process_options().verbose) return;
+    said = true;
+    log_line head;
+    head << "nothing is left that could wake anyone; the program waits, as it would bare:";
+    head.write();
+    hub_registry::for_each([](hub& h) {
+        for (const fiber_core* f = h.first_fiber(); f != nullptr; f = f->registry_next) {
+            if (!f->is_waiting()) continue;
+            log_line line;
+            line << "  fiber " << f->id;
+            if (f->is_main()) line << " (main)";
+            else if (!f->name.empty()) line << " (" << f->name << ")";
+            line << " waits for " << (f->what == nullptr ? "something" : f->what);
+            line.write();
+        }
+    });
+}
+
 std::int64_t deadlock_check::before_blocking(hub& h) noexcept {
     constexpr int first_recheck_ms = 100;
     constexpr int last_recheck_ms = 10'000;
@@ -49,7 +71,11 @@ std::int64_t deadlock_check::before_blocking(hub& h) noexcept {
         h.recheck_ms_ = std::clamp(h.recheck_ms_ * 2, first_recheck_ms, last_recheck_ms);
         return threads == 0 ? watcher::never : now_ns() + h.recheck_ms_ * std::int64_t{1'000'000};
     }
-    if (told == nullptr && !process_options().preloaded) told = hub_registry::main_hub();
+    if (told == nullptr && process_options().preloaded) {
+        say_why();
+        return watcher::never;
+    }
+    if (told == nullptr) told = hub_registry::main_hub();
     if (told == nullptr || (told->quiescent_.empty() && !told->main_now_->is_interruptible())) return watcher::never;
     told->deadlocked_.store(true, std::memory_order_seq_cst);
     if (told == &h) return 0;

@@ -21,6 +21,9 @@ public:
     static void deliver(hub& h) noexcept;
     /// Who waits for what, a line each.
     static std::string report();
+
+private:
+    static void say_why() noexcept;
 };
 
 } // namespace weft::rt

@@ -92,8 +92,6 @@ public:
     [[nodiscard]] std::uint64_t live_fibers() const noexcept { return live_; }
     [[nodiscard]] const hub_counters& counters() const noexcept { return counters_; }
     [[nodiscard]] std::uint64_t timer_count() const noexcept { return timers_.size(); }
-    /// The time of the last poll: cheap, at most a slice old.
-    [[nodiscard]] std::int64_t time() const noexcept { return time_; }
     /// Waits that end by something outside weft are going on, so this hub is not deadlocked.
     void add_external() noexcept { ++externals_; }
     void drop_external() noexcept { --externals_; }

@@ -63,7 +63,6 @@ void hub_registry::after_fork(hub* survivor) noexcept {
 
 helper_thread::helper_thread() noexcept {
     helpers.fetch_add(1, std::memory_order_relaxed);
-    this_thread_state.is_helper = true;
 }
 helper_thread::~helper_thread() { helpers.fetch_sub(1, std::memory_order_relaxed); }
 int helper_thread::count() noexcept { return helpers.load(std::memory_order_relaxed); }

@@ -25,7 +25,6 @@ struct thread_state {
     int* errno_address = nullptr;
     __cxxabiv1::__cxa_eh_globals* exception_globals = nullptr;
     bool knows_itself = false;     // it was found not to be the main thread
-    bool is_helper = false;        // a kernel thread of weft's own
     volatile bool signals = false; // a signal wants to end the main fiber's wait (see signal_point.hpp)
 };
 
