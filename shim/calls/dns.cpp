@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Name resolution, on weft's helper kernel threads: whatever nsswitch.conf says happens there, in libc's own code.
 #include "calls/wait.hpp"
-#include "core/real.hpp"
+#include "core/serve.hpp"
 #include "work/helpers.hpp"
 
 #include <weft/export.hpp>

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // poll, select and their kin: one waiter, many descriptors. The kernel is asked without waiting; if nothing is ready, the fiber waits for
 // the first edge and asks again.
+#include "calls/poll.hpp"
+
 #include "calls/wait.hpp"
-#include "core/real.hpp"
+#include "core/serve.hpp"
 
 #include <weft/export.hpp>
 
@@ -134,7 +136,9 @@ bool read_timeout(const timespec* timeout, deadline& until) noexcept {
 
 namespace polling {
 
-int poll(pollfd* fds, nfds_t count, deadline until, const sigset_t* mask) noexcept {
+namespace {
+
+int poll_until(pollfd* fds, nfds_t count, deadline until, const sigset_t* mask) noexcept {
     auto ask = [&] { return real().poll(fds, count, 0); };
     return wait_for(count, until, mask, ask, [&](interest_list& list) {
         for (nfds_t i = 0; i < count; ++i)
@@ -146,8 +150,8 @@ int poll(pollfd* fds, nfds_t count, deadline until, const sigset_t* mask) noexce
 }
 
 /// The sets are the caller's, any number of bits long; they keep what was asked for until something is ready.
-int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, deadline until,
-           const sigset_t* mask) noexcept {
+int select_until(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, deadline until,
+                 const sigset_t* mask) noexcept {
     if (count < 0) return fail(EINVAL);
     static constexpr timespec at_once{};
     fd_set* const sets[3] = {readable, writable, exceptional};
@@ -199,31 +203,61 @@ int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, d
     return result;
 }
 
+} // namespace
+
+int poll(pollfd* fds, nfds_t count, int timeout) noexcept {
+    return poll_until(fds, count, timeout < 0 ? deadline() : deadline(std::chrono::milliseconds(timeout)), nullptr);
+}
+
+int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) noexcept {
+    deadline until;
+    if (!read_timeout(timeout, until)) return -1;
+    return poll_until(fds, count, until, mask);
+}
+
+int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* timeout) noexcept {
+    deadline until;
+    if (timeout != nullptr) {
+        timeval t{};
+        if (!copy_from_caller(&t, timeout, sizeof t)) return -1;
+        if (t.tv_sec < 0 || t.tv_usec < 0) return fail(EINVAL);
+        until = deadline_of({t.tv_sec + t.tv_usec / 1'000'000, t.tv_usec % 1'000'000 * 1'000});
+    }
+    const int result = select_until(count, readable, writable, exceptional, until, nullptr);
+    if (timeout != nullptr && !until.is_never()) { // Linux says how much was left
+        const auto left = until.remaining().count();
+        *timeout = {left / 1'000'000'000, left % 1'000'000'000 / 1'000};
+    }
+    return result;
+}
+
+int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, const timespec* timeout,
+            const sigset_t* mask) noexcept {
+    deadline until;
+    if (!read_timeout(timeout, until)) return -1;
+    return select_until(count, readable, writable, exceptional, until, mask);
+}
+
 } // namespace polling
 
 } // namespace weft::shim
 
-using weft::deadline;
-using weft::shim::family;
-using weft::shim::gate;
+using weft::shim::call;
 using weft::shim::real;
+using weft::shim::serve;
 namespace polling = weft::shim::polling;
 
 extern "C" {
 
 WEFT_API int poll(pollfd* fds, nfds_t count, int timeout) {
-    if (!gate::open(family::poll)) return real().poll(fds, count, timeout);
-    return polling::poll(fds, count, timeout < 0 ? deadline() : deadline(std::chrono::milliseconds(timeout)), nullptr);
+    return serve<call::poll>(polling::poll, fds, count, timeout);
 }
 WEFT_API int __poll_chk(pollfd* fds, nfds_t count, int timeout, std::size_t capacity) {
     if (capacity / sizeof(*fds) < count) return real().__poll_chk(fds, count, timeout, capacity);
     return poll(fds, count, timeout);
 }
 WEFT_API int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
-    if (!gate::open(family::poll)) return real().ppoll(fds, count, timeout, mask);
-    deadline until;
-    if (!weft::shim::read_timeout(timeout, until)) return -1;
-    return polling::poll(fds, count, until, mask);
+    return serve<call::ppoll>(polling::ppoll, fds, count, timeout, mask);
 }
 WEFT_API int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask,
                          std::size_t capacity) {
@@ -231,27 +265,11 @@ WEFT_API int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout, con
     return ppoll(fds, count, timeout, mask);
 }
 WEFT_API int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* timeout) {
-    if (!gate::open(family::poll)) return real().select(count, readable, writable, exceptional, timeout);
-    deadline until;
-    if (timeout != nullptr) {
-        timeval t{};
-        if (!weft::shim::copy_from_caller(&t, timeout, sizeof t)) return -1;
-        if (t.tv_sec < 0 || t.tv_usec < 0) return weft::shim::fail(EINVAL);
-        until = weft::shim::deadline_of({t.tv_sec + t.tv_usec / 1'000'000, t.tv_usec % 1'000'000 * 1'000});
-    }
-    const int result = polling::select(count, readable, writable, exceptional, until, nullptr);
-    if (timeout != nullptr && !until.is_never()) { // Linux says how much was left
-        const auto left = until.remaining().count();
-        *timeout = {left / 1'000'000'000, left % 1'000'000'000 / 1'000};
-    }
-    return result;
+    return serve<call::select>(polling::select, count, readable, writable, exceptional, timeout);
 }
 WEFT_API int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, const timespec* timeout,
                      const sigset_t* mask) {
-    if (!gate::open(family::poll)) return real().pselect(count, readable, writable, exceptional, timeout, mask);
-    deadline until;
-    if (!weft::shim::read_timeout(timeout, until)) return -1;
-    return polling::select(count, readable, writable, exceptional, until, mask);
+    return serve<call::pselect>(polling::pselect, count, readable, writable, exceptional, timeout, mask);
 }
 
 } // extern "C"

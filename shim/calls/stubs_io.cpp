@@ -2,76 +2,63 @@
 // The exported names of the io family: stubs only, the policy is behind them.
 #include "calls/fd.hpp"
 #include "calls/io.hpp"
-#include "core/gate.hpp"
-#include "core/real.hpp"
+#include "core/serve.hpp"
 
 #include <weft/export.hpp>
 
-using weft::shim::family;
-using weft::shim::gate;
+using weft::shim::call;
 using weft::shim::real;
+using weft::shim::serve;
 namespace io = weft::shim::io;
 namespace fd = weft::shim::fd;
 
 extern "C" {
 
-WEFT_API ssize_t read(int fd, void* buffer, std::size_t size) {
-    return gate::open(family::io) ? io::read(fd, buffer, size) : real().read(fd, buffer, size);
-}
+WEFT_API ssize_t read(int fd, void* buffer, std::size_t size) { return serve<call::read>(io::read, fd, buffer, size); }
 WEFT_API ssize_t __read_chk(int fd, void* buffer, std::size_t size, std::size_t capacity) {
-    return gate::open(family::io) && size <= capacity ? io::read(fd, buffer, size)
-                                                      : real().__read_chk(fd, buffer, size, capacity);
+    if (size > capacity) return real().__read_chk(fd, buffer, size, capacity);
+    return read(fd, buffer, size);
 }
-WEFT_API ssize_t readv(int fd, const iovec* v, int count) {
-    return gate::open(family::io) ? io::readv(fd, v, count) : real().readv(fd, v, count);
-}
+WEFT_API ssize_t readv(int fd, const iovec* v, int count) { return serve<call::readv>(io::readv, fd, v, count); }
 WEFT_API ssize_t write(int fd, const void* buffer, std::size_t size) {
-    return gate::open(family::io) ? io::write(fd, buffer, size) : real().write(fd, buffer, size);
+    return serve<call::write>(io::write, fd, buffer, size);
 }
-WEFT_API ssize_t writev(int fd, const iovec* v, int count) {
-    return gate::open(family::io) ? io::writev(fd, v, count) : real().writev(fd, v, count);
-}
+WEFT_API ssize_t writev(int fd, const iovec* v, int count) { return serve<call::writev>(io::writev, fd, v, count); }
 WEFT_API ssize_t recv(int fd, void* buffer, std::size_t size, int flags) {
-    return gate::open(family::io) ? io::recvfrom(fd, buffer, size, flags, nullptr, nullptr)
-                                  : real().recv(fd, buffer, size, flags);
+    return serve<call::recv>(io::recv, fd, buffer, size, flags);
 }
 WEFT_API ssize_t __recv_chk(int fd, void* buffer, std::size_t size, std::size_t capacity, int flags) {
-    return gate::open(family::io) && size <= capacity ? io::recvfrom(fd, buffer, size, flags, nullptr, nullptr)
-                                                      : real().__recv_chk(fd, buffer, size, capacity, flags);
+    if (size > capacity) return real().__recv_chk(fd, buffer, size, capacity, flags);
+    return recv(fd, buffer, size, flags);
 }
 WEFT_API ssize_t recvfrom(int fd, void* buffer, std::size_t size, int flags, sockaddr* from, socklen_t* from_size) {
-    return gate::open(family::io) ? io::recvfrom(fd, buffer, size, flags, from, from_size)
-                                  : real().recvfrom(fd, buffer, size, flags, from, from_size);
+    return serve<call::recvfrom>(io::recvfrom, fd, buffer, size, flags, from, from_size);
 }
 WEFT_API ssize_t __recvfrom_chk(int fd, void* buffer, std::size_t size, std::size_t capacity, int flags, sockaddr* from,
                                 socklen_t* from_size) {
-    return gate::open(family::io) && size <= capacity
-               ? io::recvfrom(fd, buffer, size, flags, from, from_size)
-               : real().__recvfrom_chk(fd, buffer, size, capacity, flags, from, from_size);
+    if (size > capacity) return real().__recvfrom_chk(fd, buffer, size, capacity, flags, from, from_size);
+    return recvfrom(fd, buffer, size, flags, from, from_size);
 }
 WEFT_API ssize_t recvmsg(int fd, msghdr* message, int flags) {
-    return gate::open(family::io) ? io::recvmsg(fd, message, flags) : real().recvmsg(fd, message, flags);
+    return serve<call::recvmsg>(io::recvmsg, fd, message, flags);
 }
 WEFT_API ssize_t send(int fd, const void* buffer, std::size_t size, int flags) {
-    return gate::open(family::io) ? io::sendto(fd, buffer, size, flags, nullptr, 0)
-                                  : real().send(fd, buffer, size, flags);
+    return serve<call::send>(io::send, fd, buffer, size, flags);
 }
 WEFT_API ssize_t sendto(int fd, const void* buffer, std::size_t size, int flags, const sockaddr* to, socklen_t to_size) {
-    return gate::open(family::io) ? io::sendto(fd, buffer, size, flags, to, to_size)
-                                  : real().sendto(fd, buffer, size, flags, to, to_size);
+    return serve<call::sendto>(io::sendto, fd, buffer, size, flags, to, to_size);
 }
 WEFT_API ssize_t sendmsg(int fd, const msghdr* message, int flags) {
-    return gate::open(family::io) ? io::sendmsg(fd, message, flags) : real().sendmsg(fd, message, flags);
+    return serve<call::sendmsg>(io::sendmsg, fd, message, flags);
 }
 WEFT_API int accept(int fd, sockaddr* address, socklen_t* size) {
-    return fd::made(gate::open(family::io) ? io::accept4(fd, address, size, 0) : real().accept(fd, address, size));
+    return fd::made(serve<call::accept>(io::accept, fd, address, size));
 }
 WEFT_API int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
-    return fd::made(gate::open(family::io) ? io::accept4(fd, address, size, flags)
-                                           : real().accept4(fd, address, size, flags));
+    return fd::made(serve<call::accept4>(io::accept4, fd, address, size, flags));
 }
 WEFT_API int connect(int fd, const sockaddr* address, socklen_t size) {
-    return gate::open(family::io) ? io::connect(fd, address, size) : real().connect(fd, address, size);
+    return serve<call::connect>(io::connect, fd, address, size);
 }
 
 // --- Descriptors begin, change and end: noted on every thread, also off fibers ---

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sleeps and yields.
+#include "calls/time.hpp"
+
 #include "calls/wait.hpp"
-#include "core/real.hpp"
+#include "core/serve.hpp"
 
 #include <weft/export.hpp>
 
@@ -65,7 +67,6 @@ int nanosleep(const timespec* wanted, timespec* left) noexcept {
     return error == 0 ? 0 : fail(error);
 }
 
-/// Returns the error number, as clock_nanosleep does.
 int clock_nanosleep(clockid_t clock, int flags, const timespec* wanted, timespec* left) noexcept {
     const bool wall = clock == CLOCK_REALTIME || clock == CLOCK_TAI;
     const int saved_errno = errno;
@@ -106,33 +107,28 @@ int usleep(useconds_t microseconds) noexcept {
     return error == 0 ? 0 : fail(error);
 }
 
+int sched_yield() noexcept {
+    rt::yield_quietly();
+    return 0;
+}
+
 } // namespace time
 
 } // namespace weft::shim
 
-using weft::shim::family;
-using weft::shim::gate;
-using weft::shim::real;
+using weft::shim::call;
+using weft::shim::serve;
 
 extern "C" {
 
-WEFT_API unsigned sleep(unsigned seconds) {
-    return gate::open(family::time) ? weft::shim::time::sleep(seconds) : real().sleep(seconds);
-}
-WEFT_API int usleep(useconds_t microseconds) {
-    return gate::open(family::time) ? weft::shim::time::usleep(microseconds) : real().usleep(microseconds);
-}
+WEFT_API unsigned sleep(unsigned seconds) { return serve<call::sleep>(weft::shim::time::sleep, seconds); }
+WEFT_API int usleep(useconds_t microseconds) { return serve<call::usleep>(weft::shim::time::usleep, microseconds); }
 WEFT_API int nanosleep(const timespec* wanted, timespec* left) {
-    return gate::open(family::time) ? weft::shim::time::nanosleep(wanted, left) : real().nanosleep(wanted, left);
+    return serve<call::nanosleep>(weft::shim::time::nanosleep, wanted, left);
 }
 WEFT_API int clock_nanosleep(clockid_t clock, int flags, const timespec* wanted, timespec* left) {
-    return gate::open(family::time) ? weft::shim::time::clock_nanosleep(clock, flags, wanted, left)
-                                    : real().clock_nanosleep(clock, flags, wanted, left);
+    return serve<call::clock_nanosleep>(weft::shim::time::clock_nanosleep, clock, flags, wanted, left);
 }
-WEFT_API int sched_yield() noexcept {
-    if (!gate::open(family::time)) return real().sched_yield();
-    weft::rt::yield_quietly();
-    return 0;
-}
+WEFT_API int sched_yield() noexcept { return serve<call::sched_yield>(weft::shim::time::sched_yield); }
 
 } // extern "C"

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "work/kernel_call.hpp"
+
+#include "core/interruption.hpp"
+#include "core/sys.hpp"
+#include "core/thread_state.hpp"
+
+#include <weft/detail/waiter.hpp>
+#include <weft/detail/workers.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+#include <pthread.h>
+
+namespace weft::rt {
+
+constinit signal_function foreign_kick = nullptr;
+
+namespace {
+
+constexpr std::size_t most_threads = 4096;
+
+/// Never destroyed: a call may be going on when the process ends.
+workers& callers() {
+    static workers* const all = new workers(most_threads, std::chrono::seconds(10));
+    return *all;
+}
+
+constinit thread_local std::atomic<int> calls_here{0}; // > 0: this kernel thread makes such a call
+
+void on_kick(int number, siginfo_t* info, void* context) noexcept {
+    if (info->si_code == SI_TKILL && info->si_pid == sys::getpid() && calls_here.load(std::memory_order_relaxed) > 0) return;
+    if (foreign_kick != nullptr) {
+        foreign_kick(number, info, context);
+        return;
+    }
+    ::signal(number, SIG_DFL); // as if we had not been here
+    sys::call(SYS_tgkill, sys::getpid(), sys::gettid(), number);
+}
+
+void install_kick() noexcept {
+    static std::atomic<bool> installed{false};
+    if (installed.exchange(true)) return;
+    const inside_weft inside;
+    struct sigaction a {};
+    a.sa_sigaction = on_kick;
+    a.sa_flags = SA_SIGINFO; // and not SA_RESTART: the call is to fail
+    ::sigaction(kick_signal, &a, nullptr);
+}
+
+class call_job final : public work_item {
+public:
+    call_job(void (*work)(void*) noexcept, void* argument) noexcept : work_(work), argument_(argument) {}
+
+    void run() noexcept override {
+        sigset_t kick;
+        sigemptyset(&kick);
+        sigaddset(&kick, kick_signal);
+        calls_here.store(1, std::memory_order_relaxed);
+        thread_.store(sys::gettid(), std::memory_order_release);
+        ::pthread_sigmask(SIG_UNBLOCK, &kick, nullptr);
+        work_(argument_);
+        ::pthread_sigmask(SIG_BLOCK, &kick, nullptr);
+        const std::lock_guard hold(lock_); // a kick that is on its way finds this thread alive
+        thread_.store(0, std::memory_order_relaxed);
+        calls_here.store(0, std::memory_order_relaxed);
+    }
+    void deliver() noexcept override {
+        const std::lock_guard hold(lock_);
+        done_ = true;
+        waiters_.wake_all();
+    }
+    void drop() noexcept override {} // in the child of a fork, where nobody waits for it
+
+    /// Suspends the calling fiber until the call has returned.
+    void await() noexcept {
+        bool kicked = false;
+        std::chrono::nanoseconds pause = std::chrono::microseconds(200);
+        for (;;) {
+            if (kicked) kick();
+            waiter w("a blocking call", this, kicked ? interruption::deferred : interruption::allowed);
+            w.mark_external();
+            lock_.lock();
+            if (done_) {
+                lock_.unlock();
+                w.abandon();
+                return;
+            }
+            waiters_.push(w.node);
+            lock_.unlock();
+            const wake_reason reason = w.suspend(kicked ? deadline(pause) : deadline());
+            {
+                const std::lock_guard hold(lock_);
+                wait_list::remove(w.node);
+                if (done_) return;
+            }
+            // A kick is lost where the thread has not yet entered the system call, so it is repeated.
+            if (reason == wake_reason::interrupted) kicked = true;
+            else if (kicked) pause = std::min<std::chrono::nanoseconds>(pause * 2, std::chrono::milliseconds(20));
+        }
+    }
+
+private:
+    void kick() noexcept {
+        install_kick();
+        const std::lock_guard hold(lock_);
+        if (const int thread = thread_.load(std::memory_order_acquire); thread != 0)
+            sys::call(SYS_tgkill, sys::getpid(), thread, kick_signal);
+    }
+
+    void (*const work_)(void*) noexcept;
+    void* const argument_;
+    std::atomic<int> thread_{0};
+    spinlock lock_; // guards what follows
+    bool done_ = false;
+    wait_list waiters_;
+};
+
+} // namespace
+
+bool run_on_kernel_thread(void (*work)(void*) noexcept, void* argument) noexcept {
+    try {
+        const auto job = std::make_shared<call_job>(work, argument);
+        callers().submit(job, false);
+        job->await();
+        return true;
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
+} // namespace weft::rt

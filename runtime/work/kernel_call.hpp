@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A system call that can only block its kernel thread (a record lock, a message queue, waiting for any child) is made on a kernel thread
+// of weft's, as many as there are such calls. The calling fiber is suspended until it has returned, whatever happens to the
+// fiber: the call may use the caller's memory, and nothing it took is lost. A kill, an expired time-out scope or a signal
+// for the main fiber makes the system call fail with EINTR, by a signal to that kernel thread (kick_signal).
+
+#include <weft/export.hpp>
+
+#include <cerrno>
+#include <csignal>
+#include <type_traits>
+
+namespace weft::rt {
+
+/// What interrupts a blocked call; its handler is installed with the first interruption. A program may use the same number.
+inline const int kick_signal = SIGRTMAX;
+
+/// The program's own handling of kick_signal, for one that was not ours; set by the shim, null without it.
+using signal_function = void (*)(int number, siginfo_t* info, void* context) noexcept;
+extern WEFT_API constinit signal_function foreign_kick;
+
+/// Runs `work(argument)` on a kernel thread. False: no thread could be made and it has not run. Only the kick_signal is
+/// unblocked there.
+WEFT_API bool run_on_kernel_thread(void (*work)(void*) noexcept, void* argument) noexcept;
+
+/// Runs `call()` on a kernel thread and returns its result, with the errno it left; EAGAIN if there is no thread. `call` gives up on EINTR: who
+/// asked for it is for the caller to find out.
+template <class F>
+auto on_kernel_thread(F call) noexcept -> decltype(call()) {
+    struct {
+        F& call;
+        std::remove_reference_t<decltype(call())> result;
+        int error;
+    } job{call, {}, errno};
+    const bool ran = run_on_kernel_thread(
+        [](void* p) noexcept {
+            auto& j = *static_cast<decltype(job)*>(p);
+            errno = j.error;
+            j.result = j.call();
+            j.error = errno;
+        },
+        &job);
+    errno = ran ? job.error : EAGAIN;
+    if (!ran) return static_cast<decltype(call())>(-1);
+    return job.result;
+}
+
+} // namespace weft::rt

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Waiting for several descriptors: the served forms, each with the contract of its POSIX namesake.
+
+#include <csignal>
+#include <ctime>
+
+#include <poll.h>
+#include <sys/select.h>
+
+namespace weft::shim::polling {
+
+int poll(pollfd* fds, nfds_t count, int timeout) noexcept;
+int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) noexcept;
+int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* timeout) noexcept;
+int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, const timespec* timeout,
+            const sigset_t* mask) noexcept;
+
+} // namespace weft::shim::polling

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The one way from an exported stub to its policy or to libc. A stub is
+//
+//     WEFT_API ssize_t read(int fd, void* buffer, std::size_t size) { return serve<call::read>(io::read, fd, buffer, size); }
+//
+// so whatever is to happen around every intercepted call happens here.
+
+#include "core/gate.hpp"
+#include "core/real.hpp"
+
+namespace weft::shim {
+
+/// Every call of calls.def, in its order.
+enum class call : std::uint16_t {
+#define WEFT_CALL(name, family) name,
+#include "core/calls.def"
+#undef WEFT_CALL
+};
+
+constexpr family family_of[] = {
+#define WEFT_CALL(name, f) family::f,
+#include "core/calls.def"
+#undef WEFT_CALL
+};
+
+constexpr std::size_t call_count = sizeof family_of / sizeof family_of[0];
+
+template <call>
+struct real_member;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+#define WEFT_CALL(name, family)                                                                                        \
+    template <>                                                                                                        \
+    struct real_member<call::name> {                                                                                   \
+        static constexpr auto value = &real_calls::name;                                                               \
+    };
+#include "core/calls.def"
+#undef WEFT_CALL
+#pragma GCC diagnostic pop
+
+/// libc's function of that call.
+template <call c>
+auto real_of() noexcept {
+    return real().*real_member<c>::value;
+}
+
+/// Serves the call by `served(arguments...)`, or makes libc's own, as the gate says.
+template <call c, class Served, class... A>
+auto serve(Served served, A... arguments) {
+    if (gate::open(family_of[static_cast<std::size_t>(c)])) return served(arguments...);
+    return real_of<c>()(arguments...);
+}
+
+} // namespace weft::shim
