@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs one probe in one mode and holds its lines against those of the bare run.
 
-    probe.py MODE --lines FILE --program P [--early E] [--object O] [--weft W] [--shim S]
+    probe.py MODE --lines FILE --program P [--early E] [--object O] [--ticker K] [--weft W] [--shim S]
 
 bare      P as it is; its lines go to FILE
 run       W run P
 preload   LD_PRELOAD=S P
 served    W run P, where every call goes through the runtime although the program has a single fiber
 preinit   LD_PRELOAD=S E, whose cases run from .preinit_array and once more, served, from main
+ticking   W run P with a second fiber that counts (object K): a line that took its time shows that it ran meanwhile
 ctor      LD_PRELOAD=S:O true: O's constructor runs before the shim's
 inert     as preinit, but without the shim: shows that a probe itself does not mind being early
 
@@ -23,6 +24,8 @@ import sys
 
 ATTEMPTS = 4
 SLACK_MS = 20
+LONG_MS = 40   # a call that took so long waited
+PAUSE_MS = 25  # the longest the counting fiber may stand still meanwhile
 
 
 def run(command, environment, limit):
@@ -41,19 +44,27 @@ def run(command, environment, limit):
 
 
 def parse(output):
-    """Maps each label to (its exact fields, milliseconds or None)."""
+    """Maps each label to (its exact fields, milliseconds or None, None or how the counting fiber stood still meanwhile)."""
     lines = {}
     for line in output.splitlines():
         fields = line.split(" ")
-        if len(fields) != 6:
+        if len(fields) not in (6, 8):
             sys.exit(f"{output}\nFAIL: not a line of a probe: {line!r}")
-        label, *exact, ms = fields
+        label, *exact, ms = fields[:6]
         if label in lines:
             sys.exit(f"FAIL: label {label} printed twice")
-        lines[label] = (exact, None if ms == "-" else int(ms))
+        ms = None if ms == "-" else int(ms)
+        lines[label] = (exact, ms, stillness(ms, *map(int, fields[6:])) if fields[6:] else None)
     if not lines:
         sys.exit("FAIL: the probe printed nothing")
     return lines
+
+
+def stillness(ms, ticks, pause):
+    """A tick takes 2 ms, or somewhat longer on a busy machine."""
+    if ms < LONG_MS or (ticks >= ms / 8 and pause <= PAUSE_MS):
+        return None
+    return f"{ticks} ticks in {ms} ms, the longest pause {pause} ms"
 
 
 def near(bare, other):
@@ -74,6 +85,8 @@ def differences(bare, other, prefix):
             exact.append(f"{prefix}{label}: bare {' '.join(bare[label][0])}, here {' '.join(other[label][0])}")
         elif not near(bare[label][1], other[label][1]):
             timed.append(f"{prefix}{label}: bare {bare[label][1]} ms, here {other[label][1]} ms")
+        elif other[label][2]:
+            timed.append(f"{prefix}{label}: the hub stood still: {other[label][2]}")
     return exact, timed
 
 
@@ -88,10 +101,10 @@ def compare(bare, other, mode):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", choices=["bare", "run", "preload", "served", "preinit", "ctor", "inert"])
+    parser.add_argument("mode", choices=["bare", "run", "preload", "served", "ticking", "preinit", "ctor", "inert"])
     parser.add_argument("--lines", required=True)
     parser.add_argument("--program", required=True)
-    for name in ("early", "object", "weft", "shim"):
+    for name in ("early", "object", "ticker", "weft", "shim"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--limit", type=float, default=45)
     args = parser.parse_args()
@@ -101,6 +114,7 @@ def main():
         "run": lambda: ([args.weft, "run", args.program], {}),
         "preload": lambda: ([args.program], {"LD_PRELOAD": args.shim}),
         "served": lambda: ([args.weft, "run", args.program], {"WEFT_ALWAYS_SERVE": "1"}),
+        "ticking": lambda: ([args.weft, "run", args.program], {"LD_PRELOAD": args.ticker}),
         "preinit": lambda: ([args.early], {"LD_PRELOAD": args.shim, "WEFT_ALWAYS_SERVE": "1"}),
         "ctor": lambda: (["/bin/true"], {"LD_PRELOAD": f"{args.shim}:{args.object}"}),
         "inert": lambda: ([args.early], {}),

@@ -8,8 +8,8 @@ static int accept_how(int how, int fd, struct sockaddr* address, socklen_t* size
 static const char* const accept_name[] = {"accept", "accept4", "accept4_flags"};
 
 static int client(const struct sockaddr_in* where) {
-    const int fd = must((int)syscall(SYS_socket, AF_INET, SOCK_STREAM, 0), "socket");
-    must((int)syscall(SYS_connect, fd, where, sizeof *where), "connect");
+    const int fd = must((int)raw(SYS_socket, AF_INET, SOCK_STREAM, 0), "socket");
+    must((int)raw(SYS_connect, fd, where, sizeof *where), "connect");
     return fd;
 }
 
@@ -70,9 +70,9 @@ PROBE(unix_socket) {
     must(bind(listener, (struct sockaddr*)&where, sizeof where), "bind");
     must(listen(listener, 3), "listen");
     PEER {
-        const int fd = (int)syscall(SYS_socket, AF_UNIX, SOCK_SEQPACKET, 0);
+        const int fd = (int)raw(SYS_socket, AF_UNIX, SOCK_SEQPACKET, 0);
         delay(60);
-        syscall(SYS_connect, fd, &where, sizeof where);
+        raw(SYS_connect, fd, &where, sizeof where);
         delay(20);
     }
     socklen_t size = sizeof from;

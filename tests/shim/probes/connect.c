@@ -103,7 +103,7 @@ static struct full fill_backlog(void) {
     fcntl(it.listener, F_SETFL, O_NONBLOCK);
     for (int i = 0; i < 3; ++i) {
         it.fillers[i] = fresh(SOCK_STREAM | SOCK_NONBLOCK);
-        syscall(SYS_connect, it.fillers[i], &it.where, sizeof it.where);
+        raw(SYS_connect, it.fillers[i], &it.where, sizeof it.where);
     }
     delay(20);
     return it;
@@ -136,7 +136,7 @@ PROBE(interrupted) {
             poke(SIGUSR1);
             delay(200);
             for (int i = 0; i < 120; ++i, delay(10))
-                while (syscall(SYS_accept4, it.listener, NULL, NULL, 0) >= 0) {}
+                while (raw(SYS_accept4, it.listener, NULL, NULL, 0) >= 0) {}
         }
         begin();
         done(try_connect(fd, &it.where), NULL, flags_of(fd));
@@ -175,7 +175,7 @@ PROBE(unix_sockets) {
     begin();
     done(connect(second, (struct sockaddr*)&where, sizeof where), NULL, flags_of(second));
     fcntl(second, F_SETFL, 0);
-    PEER { delay(60); syscall(SYS_accept4, listener, NULL, NULL, 0); delay(20); }
+    PEER { delay(60); raw(SYS_accept4, listener, NULL, NULL, 0); delay(20); }
     begin();
     done(connect(second, (struct sockaddr*)&where, sizeof where), NULL, flags_of(second));
     close(second);

@@ -31,7 +31,7 @@ PROBE(udp_blocks) {
     const int mine = udp(&here), theirs = udp(&there);
     socklen_t size = sizeof from;
     memset(&from, 0, sizeof from);
-    PEER { delay(60); syscall(SYS_sendto, theirs, "datagram", 8, 0, &here, sizeof here); }
+    PEER { delay(60); raw(SYS_sendto, theirs, "datagram", 8, 0, &here, sizeof here); }
     begin();
     done(recvfrom(mine, buf, sizeof buf, 0, (struct sockaddr*)&from, &size), buf, flags_of(mine));
     fact("size", size);
@@ -48,7 +48,7 @@ PROBE(udp_empty) {
     done(sendto(theirs, big, 0, 0, (struct sockaddr*)&here, sizeof here), NULL, -1);
     begin();
     done(read(mine, buf, sizeof buf), buf, -1);
-    PEER { delay(60); syscall(SYS_sendto, theirs, "after", 5, 0, &here, sizeof here); }
+    PEER { delay(60); raw(SYS_sendto, theirs, "after", 5, 0, &here, sizeof here); }
     begin();
     done(read(mine, buf, sizeof buf), buf, -1);
     close(mine);
@@ -59,7 +59,7 @@ PROBE(udp_truncated) {
     struct sockaddr_in here, there;
     const int mine = udp(&here), theirs = udp(&there);
     int flags;
-    for (int i = 0; i < 4; ++i) syscall(SYS_sendto, theirs, "0123456789", 10, 0, &here, sizeof here);
+    for (int i = 0; i < 4; ++i) raw(SYS_sendto, theirs, "0123456789", 10, 0, &here, sizeof here);
     begin();
     done(take(mine, 4, 0), buf, -1);
     begin();
@@ -132,13 +132,13 @@ static void pairs(int type) {
     const int small = 8192;
     setsockopt(p[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     int count = 0;
-    while (syscall(SYS_sendto, p[1], big, 1000, MSG_DONTWAIT, NULL, 0) > 0) ++count;
+    while (raw(SYS_sendto, p[1], big, 1000, MSG_DONTWAIT, NULL, 0) > 0) ++count;
     fact("some_fit", count > 0);
     begin();
     done(send(p[1], "no", 2, MSG_DONTWAIT), NULL, -1);
     begin();
     done(sendmsg(p[1], &(struct msghdr){.msg_iov = &(struct iovec){big, 1000}, .msg_iovlen = 1}, MSG_DONTWAIT), NULL, -1);
-    PEER { delay(60); for (int i = 0; i <= count; ++i) syscall(SYS_recvfrom, p[0], buf, sizeof buf, 0, NULL, NULL); }
+    PEER { delay(60); for (int i = 0; i <= count; ++i) raw(SYS_recvfrom, p[0], buf, sizeof buf, 0, NULL, NULL); }
     begin();
     done(write(p[1], big, 1000), NULL, flags_of(p[1]));
     reap();

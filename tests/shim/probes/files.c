@@ -13,7 +13,7 @@
 static char buf[4096];
 
 static void add(int fd, uint64_t n) {
-    if (syscall(SYS_write, fd, &n, sizeof n)) {}
+    if (raw(SYS_write, fd, &n, sizeof n)) {}
 }
 
 PROBE(regular_file) {
@@ -59,7 +59,7 @@ PROBE(event) {
     done(read(fd, &value, 4), NULL, -1);
     label("event/full");
     add(fd, UINT64_MAX - 1);
-    PEER { delay(60); uint64_t v; if (syscall(SYS_read, fd, &v, sizeof v)) {} }
+    PEER { delay(60); uint64_t v; if (raw(SYS_read, fd, &v, sizeof v)) {} }
     value = 1;
     begin();
     done(write(fd, &value, sizeof value), NULL, flags_of(fd));

@@ -126,7 +126,7 @@ PROBE(out_of_band_data) {
     PEER {
         delay(60);
         put(p[1], "ab");
-        syscall(SYS_sendto, p[1], "!", 1, MSG_OOB, NULL, 0);
+        raw(SYS_sendto, p[1], "!", 1, MSG_OOB, NULL, 0);
     }
     struct pollfd one = {p[0], POLLPRI, 0};
     begin();
@@ -170,7 +170,7 @@ PROBE(descriptor_in_a_message) {
         head->cmsg_len = CMSG_LEN(sizeof(int));
         memcpy(CMSG_DATA(head), &inner[0], sizeof(int));
         delay(60);
-        syscall(SYS_sendmsg, p[1], &message, 0);
+        raw(SYS_sendmsg, p[1], &message, 0);
         delay(60);
         put(inner[1], " and later");
     }

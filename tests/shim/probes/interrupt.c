@@ -192,9 +192,9 @@ PROBE(fatal) {
         if (read(p[0], buf, 10)) {}
         _exit(0);
     }
-    PEER { delay(50); syscall(SYS_kill, child, SIGTERM); }
+    PEER { delay(50); raw(SYS_kill, child, SIGTERM); }
     begin();
-    syscall(SYS_wait4, child, &status, 0, NULL);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {}
     done(WTERMSIG(status), NULL, -1);
     close_pair(p);
 }

@@ -20,7 +20,7 @@ static void observe(const int p[2], long ms) {
         end.tv_nsec %= 1000000000;
         do {
             for (int i = 0; i < 2; ++i)
-                if (p[i] >= 0 && syscall(SYS_fcntl, p[i], F_GETFL) & O_NONBLOCK) ++sightings[0];
+                if (p[i] >= 0 && raw(SYS_fcntl, p[i], F_GETFL) & O_NONBLOCK) ++sightings[0];
             ++sightings[1];
             clock_gettime(CLOCK_MONOTONIC, &now);
         } while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
@@ -71,7 +71,7 @@ PROBE(observed_others) {
     uint64_t value;
     label("observed_others/eventfd");
     observe(p, 80);
-    PEER { const uint64_t one = 1; delay(60); if (syscall(SYS_write, p[0], &one, 8)) {} }
+    PEER { const uint64_t one = 1; delay(60); if (raw(SYS_write, p[0], &one, 8)) {} }
     begin();
     done(read(p[0], &value, 8), NULL, flags_of(p[0]));
     observed();
@@ -135,7 +135,7 @@ PROBE(ways_to_set_it) {
         close(other);
         label("ways_to_set_it/child/%s", medium_name[kind]);
         fcntl(p[0], F_SETFL, 0);
-        PEER { syscall(SYS_fcntl, p[0], F_SETFL, O_NONBLOCK); }
+        PEER { raw(SYS_fcntl, p[0], F_SETFL, O_NONBLOCK); }
         reap();
         empty_and_full(p);
         close_pair(p);
@@ -154,7 +154,7 @@ PROBE(ways_to_set_it) {
 PROBE(set_while_waiting) {
     int p[2];
     open_pair(on_unix, p);
-    PEER { delay(40); syscall(SYS_fcntl, p[0], F_SETFL, O_NONBLOCK); delay(40); put(p[1], "still"); }
+    PEER { delay(40); raw(SYS_fcntl, p[0], F_SETFL, O_NONBLOCK); delay(40); put(p[1], "still"); }
     begin();
     done(read(p[0], buf, 10), buf, flags_of(p[0]));
     begin();

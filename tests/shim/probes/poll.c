@@ -185,7 +185,7 @@ FOR_EACH_WAIT(kinds) {
     done(wait_by(how, 3, 2000), NULL, fds[0].revents | fds[1].revents << 8 | fds[2].revents << 16);
     struct epoll_event want = {.events = EPOLLIN};
     epoll_ctl(set, EPOLL_CTL_ADD, event, &want);
-    PEER { const uint64_t one = 1; delay(60); if (syscall(SYS_write, event, &one, 8)) {} }
+    PEER { const uint64_t one = 1; delay(60); if (raw(SYS_write, event, &one, 8)) {} }
     ask(0, set, POLLIN);
     begin();
     done(wait_by(how, 1, 2000), NULL, fds[0].revents);

@@ -4,6 +4,9 @@
 //
 //     label result errno bytes flags ms
 //
+// A label is call.situation, more after a slash: read.blocks/tcp. The situations of README.md's table are ready, blocks (then ready),
+// eof, reset, badfd, nonblock (set by the program), flags, timeout, eintr, restart, closing (close, dup2 or shutdown meanwhile), fork, two (at once).
+//
 // The runner (../probe.py) runs it bare and in other ways and compares the lines: everything exactly, only the
 // milliseconds with a tolerance. errno is always printed, so a successful call must leave it alone as libc does.
 //
@@ -45,6 +48,22 @@
 
 #define QUIET __attribute__((unused))
 
+/// A system call past libc and past whoever intercepts it: what the other side of a call under test uses. As syscall(2).
+QUIET static long raw_call(long number, long a, long b, long c, long d, long e, long f) {
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    long result;
+    __asm__ volatile("syscall" : "=a"(result) : "0"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9) : "rcx", "r11", "memory");
+    if (result < 0 && result > -4096) {
+        errno = (int)-result;
+        return -1;
+    }
+    return result;
+}
+#define RAW_PICK(n, a, b, c, d, e, f, ...) raw_call((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+#define raw(...) RAW_PICK(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
+
 struct probe_case {
     const char* name;
     void (*run)(void);
@@ -81,8 +100,13 @@ QUIET static long since_start(void) {
     return (now.tv_sec - probe_start.tv_sec) * 1000 + (now.tv_nsec - probe_start.tv_nsec + 500000) / 1000000;
 }
 
+/// Where another fiber counts beside the program (../ticker_object.cpp): how far it has come, and its longest pause since it was last asked.
+__attribute__((weak)) long weft_probe_ticks(long* longest_ms);
+static long probe_ticks, probe_pause;
+
 /// Starts the clock and clears errno: the line before the call under test.
 QUIET static void begin(void) {
+    if (weft_probe_ticks) probe_ticks = weft_probe_ticks(&probe_pause);
     clock_gettime(CLOCK_MONOTONIC, &probe_start);
     errno = 0;
 }
@@ -99,8 +123,13 @@ static void probe_line(long result, int error, const char* bytes, long count, lo
     char hex[24] = "-", time[24] = "-";
     if (flags >= 0) snprintf(hex, sizeof hex, "0x%lx", (unsigned long)flags);
     if (ms >= 0) snprintf(time, sizeof time, "%ld", ms);
-    printf("%s%s%s %ld %s %s %s %s\n", probe_prefix, probe_label, step, result, name ? name : "?",
+    printf("%s%s%s %ld %s %s %s %s", probe_prefix, probe_label, step, result, name ? name : "?",
            count > 0 ? text : "-", hex, time);
+    if (weft_probe_ticks && ms >= 0) {
+        const long ticks = weft_probe_ticks(&probe_pause);
+        printf(" %ld %ld", ticks - probe_ticks, probe_pause);
+    }
+    printf("\n");
     fflush(stdout);
 }
 
@@ -162,16 +191,16 @@ QUIET static int probe_fork(void) {
 
 QUIET static void delay(long ms) {
     struct timespec left = {ms / 1000, ms % 1000 * 1000000};
-    while (syscall(SYS_nanosleep, &left, &left) != 0) {}
+    while (raw(SYS_nanosleep, &left, &left) != 0) {}
 }
 
 /// Waits for every peer, so that the next case starts alone.
 QUIET static void reap(void) {
-    while (syscall(SYS_wait4, -1, NULL, 0, NULL) > 0 || errno == EINTR) {}
+    while (raw(SYS_wait4, -1, NULL, 0, NULL) > 0 || errno == EINTR) {}
 }
 
 QUIET static void put(int fd, const char* text) {
-    if (syscall(SYS_write, fd, text, strlen(text)) < 0) {}
+    if (raw(SYS_write, fd, text, strlen(text)) < 0) {}
 }
 
 /// Reads until the end of file or `limit` bytes; returns how many came.
@@ -180,14 +209,14 @@ QUIET static long drain(int fd, long limit) {
     long total = 0;
     while (total < limit) {
         const long left = limit - total;
-        const long n = syscall(SYS_read, fd, sink, left < (long)sizeof sink ? left : (long)sizeof sink);
+        const long n = raw(SYS_read, fd, sink, left < (long)sizeof sink ? left : (long)sizeof sink);
         if (n <= 0) break;
         total += n;
     }
     return total;
 }
 
-QUIET static void poke(int number) { syscall(SYS_kill, probe_parent, number); }
+QUIET static void poke(int number) { raw(SYS_kill, probe_parent, number); }
 
 // ---- sockets, signals ------------------------------------------------------------------------------------------------
 
@@ -214,8 +243,8 @@ QUIET static void tcp_pair(int pair[2]) {
     pair[0] = must(socket(AF_INET, SOCK_STREAM, 0), "socket");
     setsockopt(pair[0], SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-    must((int)syscall(SYS_connect, pair[0], &where, sizeof where), "connect");
-    pair[1] = must((int)syscall(SYS_accept4, listener, NULL, NULL, 0), "accept");
+    must((int)raw(SYS_connect, pair[0], &where, sizeof where), "connect");
+    pair[1] = must((int)raw(SYS_accept4, listener, NULL, NULL, 0), "accept");
     close(listener);
     const int on = 1;  // no waiting for a delayed acknowledgement
     for (int i = 0; i < 2; ++i) setsockopt(pair[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -239,18 +268,18 @@ QUIET static void close_pair(int pair[2]) {
 /// Writes until nothing more fits for a while, without touching the descriptor's flags. Returns how much went in.
 QUIET static long fill(int fd, enum medium kind) {
     static const char sink[65536];
-    if (kind == on_pipe) return must((int)syscall(SYS_write, fd, sink, sizeof sink), "fill");
+    if (kind == on_pipe) return must((int)raw(SYS_write, fd, sink, sizeof sink), "fill");
     struct pollfd writable = {fd, POLLOUT, 0};
     long total = 0;
     do {
         for (size_t size = sizeof sink; size; size /= 256)
-            for (long n; (n = syscall(SYS_sendto, fd, sink, size, MSG_DONTWAIT, NULL, 0)) > 0;) total += n;
-    } while (syscall(SYS_poll, &writable, 1, kind == on_tcp ? 60 : 0) > 0);  // a delayed acknowledgement makes room
+            for (long n; (n = raw(SYS_sendto, fd, sink, size, MSG_DONTWAIT, NULL, 0)) > 0;) total += n;
+    } while (raw(SYS_poll, &writable, 1, kind == on_tcp ? 60 : 0) > 0);  // a delayed acknowledgement makes room
     return total;
 }
 
 /// The status flags of interest: O_NONBLOCK and O_APPEND.
-QUIET static long flags_of(int fd) { return syscall(SYS_fcntl, fd, F_GETFL) & (O_NONBLOCK | O_APPEND); }
+QUIET static long flags_of(int fd) { return raw(SYS_fcntl, fd, F_GETFL) & (O_NONBLOCK | O_APPEND); }
 
 static volatile sig_atomic_t caught;
 QUIET static void on_signal(int number) {

@@ -73,7 +73,7 @@ PROBE(select_remaining) {
     fact("set", FD_ISSET(p[0], &in) != 0);
     reap();
     char got;
-    if (syscall(SYS_read, p[0], &got, 1)) {}
+    if (raw(SYS_read, p[0], &got, 1)) {}
     v = (struct timeval){0, 60000};
     begin();
     done(select(p[0] + 1, &in, NULL, NULL, &v), NULL, -1);
@@ -123,7 +123,7 @@ PROBE(exceptional) {
     fd_set pri;
     FD_ZERO(&pri);
     FD_SET(p[0], &pri);
-    PEER { delay(60); syscall(SYS_sendto, p[1], "!", 1, MSG_OOB, NULL, 0); }
+    PEER { delay(60); raw(SYS_sendto, p[1], "!", 1, MSG_OOB, NULL, 0); }
     struct timeval v = {2, 0};
     begin();
     done(select(p[0] + 1, NULL, NULL, &pri, &v), NULL, FD_ISSET(p[0], &pri) != 0);

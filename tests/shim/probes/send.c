@@ -48,7 +48,7 @@ static void count_in_peer(int fd, long first_delay) {
 }
 static long peers_count(void) {
     int status = 0;
-    syscall(SYS_wait4, -1, &status, 0, NULL);
+    raw(SYS_wait4, -1, &status, 0, NULL);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
@@ -58,7 +58,7 @@ FOR_EACH_SENDER(ready) {
     char got[16];
     begin();
     done(give(p[1], 10, 0), data, flags_of(p[1]));
-    const long n = syscall(SYS_read, p[0], got, sizeof got);
+    const long n = raw(SYS_read, p[0], got, sizeof got);
     done(n, got, -1);
     begin();
     done(give(p[1], 0, 0), NULL, -1);
@@ -207,7 +207,7 @@ PROBE(sigpipe) {
         by_write(p[1], 10, 0);
     }
     int status = 0;
-    syscall(SYS_wait4, -1, &status, 0, NULL);
+    raw(SYS_wait4, -1, &status, 0, NULL);
     label("write/sigpipe/kills");
     fact("signal", WTERMSIG(status));
 }

@@ -74,7 +74,7 @@ PROBE(send_timeout_midway) {
     set_timeout(p[0], SO_SNDTIMEO, 80);
     for (int how = 0; how < 5; ++how) {
         label("%s/timeout_midway", transmit_name[how]);
-        while (syscall(SYS_recvfrom, p[1], buf, sizeof buf, MSG_DONTWAIT, NULL, NULL) > 0) {}
+        while (raw(SYS_recvfrom, p[1], buf, sizeof buf, MSG_DONTWAIT, NULL, NULL) > 0) {}
         begin();
         const ssize_t n = transmit(how, p[0], sizeof data);
         done(n > 0 && n < (ssize_t)sizeof data, NULL, -1);
@@ -110,7 +110,7 @@ PROBE(connect_timeout) {
     int fillers[16];
     for (int i = 0; i < 16; ++i) {
         fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-        syscall(SYS_connect, fillers[i], &where, sizeof where);
+        raw(SYS_connect, fillers[i], &where, sizeof where);
     }
     delay(20);
     const int fd = socket(AF_INET, SOCK_STREAM, 0);

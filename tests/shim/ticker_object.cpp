@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Preloaded beside the shim: a second fiber, which counts while the program's own waits. So a plain C program has its calls served as
+// in a program of many threads, and can say whether the hub stood still meanwhile (see probes/probe.h).
+#include <weft/fiber.hpp>
+
+#include <algorithm>
+#include <atomic>
+
+#include <unistd.h>
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+std::atomic<long> ticks{0};
+std::atomic<std::int64_t> last_ns{0};
+std::atomic<std::int64_t> longest_ns{0};
+
+std::int64_t now() { return clock::now().time_since_epoch().count(); }
+
+/// The time since the last tick counts as a pause too.
+void note_pause() { longest_ns = std::max<std::int64_t>(longest_ns, now() - last_ns); }
+
+[[gnu::constructor]] void start() {
+    last_ns = now();
+    weft::spawn([] {
+        for (;;) {
+            weft::this_fiber::sleep_for(std::chrono::milliseconds(2));
+            note_pause();
+            last_ns = now();
+            ++ticks;
+        }
+    });
+}
+
+} // namespace
+
+extern "C" [[gnu::visibility("default")]] long weft_probe_ticks(long* longest_ms) {
+    note_pause();
+    *longest_ms = static_cast<long>(longest_ns / 1'000'000);
+    longest_ns = 0;
+    last_ns = now();
+    return ticks;
+}
