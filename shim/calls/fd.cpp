@@ -1,15 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "calls/fd.hpp"
 
-#include "calls/wait.hpp"
+#include "calls/blocking.hpp"
 #include "core/private_fd.hpp"
 #include "core/real.hpp"
+#include "core/sys.hpp"
 
 namespace weft::shim::fd {
 
 namespace {
 
 bool weft_calls() noexcept { return rt::this_thread_state.inside > 0; }
+
+/// Whether closing it may wait for what was sent (SO_LINGER), on a fiber, where others would have to wait too.
+bool closes_slowly(int fd) noexcept {
+    if (!gate::open(family::io) || descriptor::of(fd).kind(fd) != fd_kind::socket) return false;
+    linger wanted{};
+    socklen_t size = sizeof wanted;
+    return rt::sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_LINGER, rt::sys::arg(&wanted), rt::sys::arg(&size)) == 0 &&
+           wanted.l_onoff != 0 && wanted.l_linger > 0;
+}
+
+/// A close is never refused, whatever happens to the fiber; what interrupts it only ends the wait.
+template <class F>
+int close_by(bool slowly, F call) noexcept {
+    if (!slowly) return call();
+    const errno_of_success success;
+    const signals::wait signals;
+    const int result = rt::on_kernel_thread(call);
+    return result >= 0 ? success(result) : result;
+}
 
 } // namespace
 
@@ -34,8 +54,9 @@ int close(int fd) noexcept {
         return 0;
     }
     if (rt::is_private(fd)) return fail(EBADF);
+    const bool slowly = closes_slowly(fd);
     descriptor::closing(fd);
-    return real().close(fd);
+    return close_by(slowly, [=]() noexcept { return real().close(fd); });
 }
 
 int close_file(FILE* file) noexcept {
@@ -47,8 +68,9 @@ int close_file(FILE* file) noexcept {
 int replace(int from, int to, int flags, bool with_flags) noexcept {
     if (rt::is_private(to) && !weft_calls()) return fail(EBADF);
     const bool valid = from != to && from >= 0 && to >= 0 && real().fcntl(from, F_GETFD) >= 0;
+    const bool slowly = valid && closes_slowly(to);
     if (valid) descriptor::closing(to);
-    const int result = with_flags ? real().dup3(from, to, flags) : real().dup2(from, to);
+    const int result = close_by(slowly, [=]() noexcept { return with_flags ? real().dup3(from, to, flags) : real().dup2(from, to); });
     if (valid && result >= 0) descriptor::opened(to);
     return result;
 }
