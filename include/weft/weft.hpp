@@ -15,6 +15,7 @@
 #include <weft/export.hpp>
 #include <weft/fiber.hpp>
 #include <weft/hub.hpp>
+#include <weft/io.hpp>
 #include <weft/patch.hpp>
 #include <weft/pool.hpp>
 #include <weft/queue.hpp>

@@ -100,9 +100,11 @@ bool take_latched(slot& s, std::uint32_t events) noexcept {
     return hit != 0;
 }
 
-hub* hub_of(wait_node& n) noexcept {
-    return reinterpret_cast<fd_interest*>(reinterpret_cast<char*>(&n) - offsetof(fd_interest, node))->waiting_on;
+fd_interest& interest_of(wait_node& n) noexcept {
+    return *reinterpret_cast<fd_interest*>(reinterpret_cast<char*>(&n) - offsetof(fd_interest, node));
 }
+
+hub* hub_of(wait_node& n) noexcept { return interest_of(n).waiting_on; }
 
 /// A waiter of the home leaves. Where only other hubs' waiters are left one of those hubs becomes the home, lest they depend
 /// on one that has no reason to look.
@@ -205,11 +207,13 @@ fd_wake readiness::wait_any(std::span<fd_interest> interests, deadline d, bool f
         ++this_thread_state.inside;
     }
     bool closed = false;
+    bool cancelled = false;
     for (fd_interest& i : interests.first(linked)) {
         slot* s = find(i.fd);
         const std::lock_guard hold(s->lock);
         wait_list::remove(i.node);
         closed |= s->generation != i.generation;
+        cancelled |= i.cancelled;
         if (s->registered && s->home == &mine && !s->waiters.empty()) move_home(*s, i.fd);
     }
     if (at_once != fd_wake::deadline) {
@@ -221,6 +225,7 @@ fd_wake readiness::wait_any(std::span<fd_interest> interests, deadline d, bool f
     }
     errno = saved_errno;
     if (closed) return fd_wake::closed;
+    if (cancelled) return fd_wake::cancelled;
     switch (reason) {
     case wake_reason::woken: return fd_wake::ready;
     case wake_reason::deadline: return fd_wake::deadline;
@@ -245,6 +250,14 @@ void readiness::closing(int fd) noexcept {
     const std::lock_guard hold(s->lock);
     forget(*s, fd, true);
     errno = saved_errno;
+}
+
+void readiness::cancel(int fd) noexcept {
+    slot* s = find(fd);
+    if (s == nullptr) return;
+    const std::lock_guard hold(s->lock);
+    for (wait_node* n = s->waiters.front(); n != nullptr; n = s->waiters.after(*n)) interest_of(*n).cancelled = true;
+    s->waiters.wake_all();
 }
 
 bool readiness::is_awaited(int fd) noexcept {

@@ -23,6 +23,7 @@ enum class fd_wake : std::uint8_t {
     deadline,
     interrupted, // kill or timeout scope
     closed,      // the descriptor was closed, or is none: EBADF
+    cancelled,   // by cancel()
     failed,      // the kernel refuses to watch it for want of memory: errno is set
 };
 
@@ -34,6 +35,7 @@ struct fd_interest {
     wait_node node{};
     std::uint32_t generation = 0;
     hub* waiting_on = nullptr;
+    bool cancelled = false;
 };
 
 class WEFT_API readiness {
@@ -48,6 +50,8 @@ public:
     static void opened(int fd) noexcept;
     /// It is about to be closed: wakes who waits for it with `closed`, and forgets it.
     static void closing(int fd) noexcept;
+    /// Ends the waits for it that go on now with `cancelled`.
+    static void cancel(int fd) noexcept;
     /// Whether anybody waits for it now.
     static bool is_awaited(int fd) noexcept;
 

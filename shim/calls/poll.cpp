@@ -102,6 +102,7 @@ int wait_for(std::size_t count, deadline until, const sigset_t* caller_mask, Ask
             woken = rt::readiness::wait_any(interests.all(), until);
         }
         if (woken == rt::fd_wake::failed) return -1;
+        if (woken == rt::fd_wake::cancelled) return fail(ECANCELED);
         const int ready = woken == rt::fd_wake::interrupted ? 0 : ask();
         if (ready < 0) return ready;
         const bool eintr = signals.interrupted(false);

@@ -44,6 +44,7 @@ bool await(int fd, std::uint32_t events, deadline d, int timeout_errno, bool res
         return false;
     case rt::fd_wake::deadline: errno = timeout_errno; return false;
     case rt::fd_wake::closed: errno = EBADF; return false;
+    case rt::fd_wake::cancelled: errno = ECANCELED; return false;
     case rt::fd_wake::failed: errno = wait_errno; return false;
     case rt::fd_wake::interrupted: break;
     }
