@@ -74,6 +74,12 @@ bool hub::slice_used_up() noexcept {
     return false;
 }
 
+void hub::step_aside_observed(fiber_core& me) noexcept {
+    fiber_observer->leaves(me);
+    switch_away(me);
+    fiber_observer->arrives(me);
+}
+
 void hub::renew_slice() noexcept {
     switches_left_ = slice_switches;
     check_in_ = check_every_;

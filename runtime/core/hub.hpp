@@ -126,6 +126,7 @@ private:
     void block() noexcept;
     void switch_away(fiber_core& from) noexcept;
     void step_aside(fiber_core& me) noexcept;
+    [[gnu::cold]] void step_aside_observed(fiber_core& me) noexcept;
     void renew_slice() noexcept;
     bool slice_used_up() noexcept;
     void push_ready(fiber_core& f) noexcept {
@@ -216,13 +217,8 @@ inline void hub::switch_away(fiber_core& from) noexcept {
 }
 
 inline void hub::step_aside(fiber_core& me) noexcept {
-    if (__builtin_expect(fiber_observer == nullptr, 1)) {
-        switch_away(me);
-        return;
-    }
-    fiber_observer->leaves(me);
-    switch_away(me);
-    fiber_observer->arrives(me);
+    if (__builtin_expect(fiber_observer != nullptr, 0)) step_aside_observed(me);
+    else switch_away(me);
 }
 
 inline void hub::finish(fiber_core& ended) noexcept {
