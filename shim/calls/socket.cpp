@@ -53,9 +53,7 @@ namespace {
 
 /// Whether the real call is as good: it will not wait, or cannot be served.
 bool passes_through(descriptor& d, int fd, int flags) noexcept {
-    if (d.kind(fd) == fd_kind::socket && (flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) == 0) return false;
-    stats::never_waits();
-    return true;
+    return d.kind(fd) != fd_kind::socket || (flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) != 0;
 }
 
 } // namespace
