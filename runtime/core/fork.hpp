@@ -3,6 +3,8 @@
 
 // fork: the child has the calling fiber, as the main fiber of a fresh loop. Everything else there is dead without unwinding.
 
+#include <weft/export.hpp>
+
 namespace weft::rt {
 
 /// Registers the handlers, once.
@@ -11,6 +13,6 @@ void watch_forks() noexcept;
 void after_fork_in_child() noexcept;
 
 /// How many forks lie between this process and the first: whoever has threads compares it before it counts on them.
-unsigned fork_generation() noexcept;
+WEFT_API unsigned fork_generation() noexcept;
 
 } // namespace weft::rt

@@ -31,6 +31,9 @@ int __poll_chk(pollfd* fds, nfds_t count, int timeout, std::size_t capacity);
 int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask, std::size_t capacity);
 int __sigaction(int number, const struct sigaction* wanted, struct sigaction* old) noexcept;
 sighandler_t bsd_signal(int number, sighandler_t handler) noexcept;
+int __sigsuspend(const sigset_t* mask);
+int __sigpause(int number_or_mask, int is_number);
+int __xpg_sigpause(int number);
 }
 
 namespace weft::shim {

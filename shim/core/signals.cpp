@@ -123,6 +123,7 @@ void run_recorded() noexcept {
         ::pthread_sigmask(SIG_BLOCK, &blocked, &before);
         a.sa_sigaction(number, &info, &here); // one that takes the number only ignores the rest
         ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+        handler_returned();
     }
 }
 
@@ -157,6 +158,7 @@ void on_signal(int number, siginfo_t* info, void* context) noexcept {
     this_thread_state.inside += marks;
     a.sa_sigaction(number, info, context);
     this_thread_state.inside -= marks;
+    handler_returned();
 }
 
 struct found_code {

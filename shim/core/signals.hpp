@@ -35,6 +35,25 @@ private:
     std::uint32_t ran_ = 0, plain_ = 0;
 };
 
+/// For a fiber that is not a main one and waits for a handler: whether one has run in the process since this was made.
+class handler_watch {
+public:
+    handler_watch() noexcept;
+    handler_watch(const handler_watch&) = delete;
+    handler_watch& operator=(const handler_watch&) = delete;
+    ~handler_watch();
+
+    [[nodiscard]] bool has_run() const noexcept;
+    /// Suspends the fiber; it may return early.
+    void await() noexcept;
+
+private:
+    std::uint64_t seen_ = 0;
+};
+
+/// A handler of the program's has returned; async-signal-safe.
+void handler_returned() noexcept;
+
 /// sigaction(2) as the program sees it: it never hears of our handler.
 int action(int number, const struct sigaction* wanted, struct sigaction* old) noexcept;
 /// signal(3) in its several flavours.
