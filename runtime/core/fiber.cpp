@@ -111,6 +111,7 @@ void start_fiber(fiber_core* f, task_base* task, deadline when, bool timed) noex
 void fiber_core::entry(context::arrival a) noexcept {
     auto& f = *static_cast<fiber_core*>(context::begin(a));
     f.owner->arrived();
+    if (fiber_observer != nullptr) fiber_observer->arrives(f);
     f.body();
     if (f.is_main()) f.end_process(); // fork was called in it: this is the child's main
     f.end();

@@ -6,6 +6,7 @@
 #include <weft/detail/fiber_api.hpp>
 
 #include "core/context.hpp"
+#include "core/observer.hpp"
 #include "core/parkable.hpp"
 #include "core/stack.hpp"
 #include "core/timer_heap.hpp"
@@ -109,6 +110,7 @@ public:
     std::string name;
     std::uint64_t parent_id = 0;
     std::int64_t waiting_since = 0;  // hub time, ns; valid while parked
+    observation observed;
 
 private:
     static void entry(context::arrival a) noexcept;

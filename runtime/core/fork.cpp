@@ -60,7 +60,7 @@ void hub::after_fork() noexcept {
         sanitizer::stack_in_use(const_cast<void*>(main_.machine.stack_base()), main_.machine.stack_size());
     }
     oldest_ = newest_ = &me;
-    live_ = 1;
+    live_ = counters_.peak = 1;
     main_now_ = &me;
     ready_head_ = ready_tail_ = nullptr;
     timers_ = timer_heap();

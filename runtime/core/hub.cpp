@@ -26,6 +26,9 @@ constexpr std::size_t loop_stack_size = 64 * 1024;
 
 constinit thread_local thread_state this_thread_state __attribute__((tls_model("initial-exec")));
 constinit signal_runner run_recorded_signals = nullptr;
+constinit const observer* fiber_observer = nullptr;
+
+void observe_fibers(const observer& o) noexcept { fiber_observer = &o; }
 
 std::int64_t now_ns() noexcept {
     timespec t{};
@@ -69,6 +72,12 @@ bool hub::slice_used_up() noexcept {
     else if (check_every_ < most_unchecked) check_every_ *= 2;
     check_in_ = check_every_;
     return false;
+}
+
+void hub::step_aside_observed(fiber_core& me) noexcept {
+    fiber_observer->leaves(me);
+    switch_away(me);
+    fiber_observer->arrives(me);
 }
 
 void hub::renew_slice() noexcept {
@@ -216,8 +225,8 @@ void hub::enroll(fiber_core& f) noexcept {
     f.registry_next = nullptr;
     (newest_ == nullptr ? oldest_ : newest_->registry_next) = &f;
     newest_ = &f;
-    ++live_;
     ++counters_.spawned;
+    if (++live_ > counters_.peak) counters_.peak = live_;
     if (!ending_.empty()) ending_.wake_all(); // spawned on the way out: it must go too
 }
 
@@ -280,6 +289,7 @@ hub::hub()
     hub_registry::add(*this);
     watch_forks();
     install_overflow_report();
+    if (fiber_observer != nullptr) fiber_observer->arrives(main_);
 }
 
 /// Timeout scopes that this thread entered while it had no hub.

@@ -20,13 +20,15 @@
 namespace weft::rt {
 
 /// Nanoseconds of the steady clock.
-std::int64_t now_ns() noexcept;
+WEFT_API std::int64_t now_ns() noexcept;
 
 struct hub_counters {
     std::uint64_t switches = 0; // fibers resumed
     std::uint64_t polls = 0;    // times the kernel was asked for events
     std::uint64_t spawned = 0;
     std::uint64_t finished = 0;
+    std::uint64_t timers = 0;   // timers set
+    std::uint64_t peak = 0;     // most fibers at once
 };
 
 class WEFT_API hub {
@@ -71,7 +73,10 @@ public:
 
     // --- Timers and descriptors ---
 
-    void start_timer(timer& t) noexcept { timers_.insert(t); }
+    void start_timer(timer& t) noexcept {
+        ++counters_.timers;
+        timers_.insert(t);
+    }
     void stop_timer(timer& t) noexcept { timers_.remove(t); }
     /// Asks the descriptor set without waiting, and wakes who waited for what it says. Called by the watcher.
     void collect_events() noexcept;
@@ -120,6 +125,8 @@ private:
     void poll() noexcept;
     void block() noexcept;
     void switch_away(fiber_core& from) noexcept;
+    void step_aside(fiber_core& me) noexcept;
+    [[gnu::cold]] void step_aside_observed(fiber_core& me) noexcept;
     void renew_slice() noexcept;
     bool slice_used_up() noexcept;
     void push_ready(fiber_core& f) noexcept {
@@ -209,9 +216,15 @@ inline void hub::switch_away(fiber_core& from) noexcept {
     from.owner->arrived();
 }
 
+inline void hub::step_aside(fiber_core& me) noexcept {
+    if (__builtin_expect(fiber_observer != nullptr, 0)) step_aside_observed(me);
+    else switch_away(me);
+}
+
 inline void hub::finish(fiber_core& ended) noexcept {
     withdraw(ended);
     ++counters_.finished;
+    if (__builtin_expect(fiber_observer != nullptr, 0)) fiber_observer->leaves(ended);
     WEFT_CHECK(ended_ == nullptr);
     ended_ = &ended;
     if (ready_head_ == nullptr || (--check_in_ == 0 && slice_used_up())) {
@@ -226,14 +239,14 @@ inline void hub::finish(fiber_core& ended) noexcept {
 inline void hub::yield() noexcept {
     fiber_core& me = *this_thread_state.running;
     push_ready(me);
-    switch_away(me);
+    step_aside(me);
 }
 
 inline void hub::park() noexcept {
     fiber_core& me = *this_thread_state.running;
     me.waiting_since = time_;
     me.become(fiber_state::parked);
-    switch_away(me);
+    step_aside(me);
 }
 
 } // namespace weft::rt

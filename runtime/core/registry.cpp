@@ -4,6 +4,7 @@
 #include "core/hub.hpp"
 #include "core/sys.hpp"
 
+#include <algorithm>
 #include <mutex>
 
 namespace weft::rt {
@@ -13,6 +14,15 @@ namespace {
 constinit spinlock hubs_lock;
 constinit hub* main_thread_hub = nullptr;
 constinit int hub_count = 0;
+constinit hub_counters ended_hubs;
+
+void add_up(hub_counters& sum, const hub_counters& more) noexcept {
+    sum.switches += more.switches;
+    sum.polls += more.polls;
+    sum.spawned += more.spawned;
+    sum.finished += more.finished;
+    sum.timers += more.timers;
+}
 constinit std::atomic<int> helpers{0};
 constinit std::atomic<int> jobs{0};
 
@@ -36,6 +46,8 @@ void hub_registry::remove(hub& h) noexcept {
         break;
     }
     --hub_count;
+    add_up(ended_hubs, h.counters());
+    ended_hubs.peak = std::max(ended_hubs.peak, h.counters().peak);
     if (main_thread_hub == &h) main_thread_hub = nullptr;
     rouse_hopeless();
 }
@@ -44,6 +56,23 @@ void hub_registry::rouse_hopeless() noexcept {
     for_each([](hub& h) {
         if (h.hopeless_.load(std::memory_order_relaxed)) h.rouse_if_asleep();
     });
+}
+
+bool hub_registry::totals(hub_counters& sum) noexcept {
+    constexpr int most_tries = 10'000;
+    for (int tries = 0; !hubs_lock.try_lock(); ++tries) {
+        if (tries == most_tries) return false;
+        sys::sched_yield();
+    }
+    sum = ended_hubs;
+    std::uint64_t peak = 0; // of hubs that live at the same time
+    for_each([&](const hub& h) {
+        add_up(sum, h.counters());
+        peak += h.counters().peak;
+    });
+    sum.peak = std::max(sum.peak, peak);
+    hubs_lock.unlock();
+    return true;
 }
 
 hub* hub_registry::main_hub() noexcept { return main_thread_hub; }
@@ -56,7 +85,13 @@ void hub_registry::after_fork(hub* survivor) noexcept {
     newest_ = survivor;
     hub_count = survivor == nullptr ? 0 : 1;
     main_thread_hub = survivor;
-    if (survivor != nullptr) survivor->registry_next_ = nullptr;
+    ended_hubs = {};
+    if (survivor != nullptr) {
+        survivor->registry_next_ = nullptr;
+        // What it did so far was the parent's; the child begins with one fiber.
+        const hub_counters& did = survivor->counters();
+        ended_hubs = {0 - did.switches, 0 - did.polls, 1 - did.spawned, 0 - did.finished, 0 - did.timers, 0};
+    }
     helpers.store(0, std::memory_order_relaxed);
     jobs.store(0, std::memory_order_relaxed);
 }

@@ -25,6 +25,8 @@ public:
     /// Who might have woken somebody is gone: hubs that have nothing to do look again. The caller holds lock().
     static void rouse_hopeless() noexcept;
     static int count() noexcept;
+    /// What all hubs did, those of ended threads too. It gives up where the lock is held for long (a signal handler ends the process).
+    WEFT_API static bool totals(hub_counters& sum) noexcept;
     /// In the child of fork: only `survivor` (may be null) is left.
     static void after_fork(hub* survivor) noexcept;
     /// Whether the calling thread is the process's main thread.

@@ -54,7 +54,11 @@ ssize_t write_nowait(int fd, descriptor& d, fd_kind& kind, const iovec* v, int c
     }
 }
 
-bool passes_through(fd_kind kind) noexcept { return kind == fd_kind::plain || kind == fd_kind::unknown; }
+bool passes_through(fd_kind kind) noexcept {
+    if (kind != fd_kind::plain && kind != fd_kind::unknown) return false;
+    stats::never_waits();
+    return true;
+}
 
 /// Input from anything but a socket.
 ssize_t receive_vector(int fd, descriptor& d, fd_kind kind, const iovec* v, int count) noexcept {

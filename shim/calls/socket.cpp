@@ -53,7 +53,9 @@ namespace {
 
 /// Whether the real call is as good: it will not wait, or cannot be served.
 bool passes_through(descriptor& d, int fd, int flags) noexcept {
-    return d.kind(fd) != fd_kind::socket || (flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) != 0;
+    if (d.kind(fd) == fd_kind::socket && (flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) == 0) return false;
+    stats::never_waits();
+    return true;
 }
 
 } // namespace

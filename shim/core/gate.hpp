@@ -3,6 +3,8 @@
 
 // Whether a call is served by the runtime or is libc's, arguments and errno untouched (invariant 8).
 
+#include "core/stats.hpp"
+
 #include "core/hub.hpp"
 #include "core/thread_state.hpp"
 
@@ -25,6 +27,8 @@ public:
         if (here.running == nullptr) return always_serve_ && make_hub(f);
         return here.inside == 0 && is_on(f) && !alone(*here.running);
     }
+    /// Why a call is not served, or that it is: for the statistics.
+    static stats::way way_of(family f) noexcept;
     static bool is_on(family f) noexcept { return (families_.load(std::memory_order_relaxed) >> bit(f) & 1) != 0; }
     static void switch_family(family f, bool on) noexcept {
         if (on) families_.fetch_or(1U << bit(f), std::memory_order_relaxed);

@@ -7,6 +7,7 @@
 // 3. How we came in: preloaded or linked.
 // 4. Options from the environment, families switched.
 // 5. Signals.
+// 6. Statistics, which see the process end.
 
 #include "core/gate.hpp"
 #include "core/real.hpp"
@@ -70,6 +71,7 @@ void initialise() noexcept {
     if (options.always_serve) gate::always_serve();
     if (preloaded && !options.follow) unfollow();
     signals::initialise(); // 5
+    if (options.stats) stats::start(); // 6
     if (options.verbose) {
         rt::log_line line;
         line << "libweft-shim " << version << (preloaded ? " preloaded" : " linked") << " into process "

@@ -46,9 +46,18 @@ auto real_of() noexcept {
     return real().*real_member<c>::value;
 }
 
+template <call c, class Served, class... A>
+[[gnu::noinline]] auto serve_counted(Served served, A... arguments) {
+    constexpr auto number = static_cast<std::size_t>(c);
+    const stats::one_call here(number, gate::way_of(family_of[number]));
+    if (here.is_served()) return served(arguments...);
+    return real_of<c>()(arguments...);
+}
+
 /// Serves the call by `served(arguments...)`, or makes libc's own, as the gate says.
 template <call c, class Served, class... A>
 auto serve(Served served, A... arguments) {
+    if (__builtin_expect(stats::counting, 0)) return serve_counted<c>(served, arguments...);
     if (gate::open(family_of[static_cast<std::size_t>(c)])) return served(arguments...);
     return real_of<c>()(arguments...);
 }

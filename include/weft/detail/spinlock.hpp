@@ -25,6 +25,7 @@ public:
         }
         if (held_.exchange(true, std::memory_order_acquire)) lock_slow();
     }
+    bool try_lock() noexcept { return !held_.load(std::memory_order_relaxed) && !held_.exchange(true, std::memory_order_acquire); }
     void unlock() noexcept { held_.store(false, std::memory_order_release); }
     /// After fork, in the child: its holder may be a thread that no longer exists.
     void reset() noexcept { held_.store(false, std::memory_order_relaxed); }
