@@ -25,8 +25,8 @@ namespace weft::rt {
 
 /// A suspended execution: a stack and where it stands on it.
 ///
-/// Kept per context: callee-saved registers and the FP control words (by Boost), errno (on the suspended stack), the C++
-/// exception globals (here). A context is switched to by one kernel thread at a time.
+/// Kept per context: callee-saved registers and the FP control words (by Boost), errno and the trap's selector (on the suspended
+/// stack), the C++ exception globals (here). A context is switched to by one kernel thread at a time.
 class context {
 public:
     using arrival = boost::context::detail::transfer_t;
@@ -96,12 +96,14 @@ private:
 WEFT_NO_TSAN inline void* context::begin(arrival a) noexcept {
     const context& self = *note_arrival(a).target_;
     sanitizer::finish_switch(nullptr);
+    this_thread_state.selector = 0;
     return self.argument_;
 }
 
 WEFT_NO_TSAN inline void context::switch_to(context& from, context& to) noexcept {
     const thread_state& here = this_thread_state;
     const int saved_errno = *here.errno_address;
+    const std::uint8_t saved_selector = here.selector;
     from.caught_ = here.exception_globals->caughtExceptions;
     from.uncaught_ = here.exception_globals->uncaughtExceptions;
     here.exception_globals->caughtExceptions = to.caught_;
@@ -111,6 +113,7 @@ WEFT_NO_TSAN inline void context::switch_to(context& from, context& to) noexcept
     note_arrival(jump(to.machine_, &from));
     sanitizer::finish_switch(from.sanitizer_);
     *this_thread_state.errno_address = saved_errno;
+    this_thread_state.selector = saved_selector;
 }
 
 WEFT_NO_TSAN inline void context::leave(context& from, context& to) noexcept {

@@ -128,6 +128,7 @@ void fiber_core::body() noexcept {
         return;
     }
     started.store(true, std::memory_order_release);
+    this_thread_state.selector = this_thread_state.fiber_selector;
     try {
         task->run();
     } catch (const fiber_exit&) {
@@ -135,6 +136,7 @@ void fiber_core::body() noexcept {
     } catch (...) {
         exception = std::current_exception();
     }
+    this_thread_state.selector = 0;
 }
 
 bool fiber_core::is_main() const noexcept {

@@ -9,6 +9,7 @@
 #include "core/registry.hpp"
 #include "core/signal_point.hpp"
 #include "core/sys.hpp"
+#include "core/trap_point.hpp"
 
 #include <ctime>
 #include <utility>
@@ -26,6 +27,7 @@ constexpr std::size_t loop_stack_size = 64 * 1024;
 
 constinit thread_local thread_state this_thread_state __attribute__((tls_model("initial-exec")));
 constinit signal_runner run_recorded_signals = nullptr;
+constinit hub_hook hub_begins_or_ends = nullptr;
 constinit const observer* fiber_observer = nullptr;
 
 void observe_fibers(const observer& o) noexcept { fiber_observer = &o; }
@@ -290,6 +292,7 @@ hub::hub()
     watch_forks();
     install_overflow_report();
     if (fiber_observer != nullptr) fiber_observer->arrives(main_);
+    if (hub_begins_or_ends != nullptr) hub_begins_or_ends(true);
 }
 
 /// Timeout scopes that this thread entered while it had no hub.
@@ -305,6 +308,7 @@ hub::~hub() { close(); }
 
 void hub::close() noexcept {
     if (this_thread_state.current_hub != this) return;
+    if (hub_begins_or_ends != nullptr) hub_begins_or_ends(false);
     hub_registry::remove(*this);
     readiness::hub_gone(*this);
     while (visitors_.load(std::memory_order_acquire) != 0) sys::sched_yield(); // each is a few instructions long

@@ -6,6 +6,8 @@
 
 #include <weft/export.hpp>
 
+#include <cstdint>
+
 namespace __cxxabiv1 {
 struct __cxa_eh_globals;
 }
@@ -26,6 +28,10 @@ struct thread_state {
     __cxxabiv1::__cxa_eh_globals* exception_globals = nullptr;
     bool knows_itself = false;     // it was found not to be the main thread
     volatile bool signals = false; // a signal wants to end the main fiber's wait (see signal_point.hpp)
+    // The trap of system calls (the shim's core/trap.hpp). The kernel reads the selector at each system call of this thread; 1: trapped.
+    // It belongs to what runs, so the switch keeps it; weft's own code runs with 0.
+    volatile std::uint8_t selector = 0;
+    std::uint8_t fiber_selector = 0; // what a fiber's own code runs with
 };
 
 extern WEFT_API constinit thread_local thread_state this_thread_state __attribute__((tls_model("initial-exec")));

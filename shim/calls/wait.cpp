@@ -54,10 +54,13 @@ bool await(int fd, std::uint32_t events, deadline d, int timeout_errno, bool res
     return false;
 }
 
-bool copy_from_caller(void* to, const void* from, std::size_t size) noexcept {
-    const iovec mine{to, size};
-    const iovec theirs{const_cast<void*>(from), size};
-    const long n = rt::sys::call(SYS_process_vm_readv, rt::sys::getpid(), rt::sys::arg(&mine), 1, rt::sys::arg(&theirs), 1, 0);
+namespace {
+
+/// By the kernel, which fails where we should crash.
+bool copy(long number, void* mine_at, void* theirs_at, std::size_t size, void* to, const void* from) noexcept {
+    const iovec mine{mine_at, size};
+    const iovec theirs{theirs_at, size};
+    const long n = rt::sys::call(number, rt::sys::getpid(), rt::sys::arg(&mine), 1, rt::sys::arg(&theirs), 1, 0);
     if (n == static_cast<long>(size)) return true;
     if (n >= 0 || n == -EFAULT) {
         errno = EFAULT;
@@ -65,6 +68,16 @@ bool copy_from_caller(void* to, const void* from, std::size_t size) noexcept {
     }
     std::memcpy(to, from, size); // the call is forbidden here
     return true;
+}
+
+} // namespace
+
+bool copy_from_caller(void* to, const void* from, std::size_t size) noexcept {
+    return copy(SYS_process_vm_readv, to, const_cast<void*>(from), size, to, from);
+}
+
+bool copy_to_caller(void* to, const void* from, std::size_t size) noexcept {
+    return copy(SYS_process_vm_writev, const_cast<void*>(from), to, size, to, from);
 }
 
 } // namespace weft::shim

@@ -48,6 +48,8 @@ bool await(int fd, std::uint32_t events, deadline d, int timeout_errno, bool res
 
 /// Copies what a caller's pointer points at as the kernel would: false (EFAULT) where nothing can be read.
 bool copy_from_caller(void* to, const void* from, std::size_t size) noexcept;
+/// The other way: false (EFAULT) where nothing can be written.
+bool copy_to_caller(void* to, const void* from, std::size_t size) noexcept;
 
 /// SO_RCVTIMEO or SO_SNDTIMEO as a deadline; 0 is never.
 inline deadline after(std::int64_t timeout_ns) noexcept {

@@ -8,11 +8,13 @@
 // 4. Options from the environment, families switched.
 // 5. Signals.
 // 6. Statistics, which see the process end.
+// 7. The trap of system calls.
 
 #include "core/gate.hpp"
 #include "core/real.hpp"
 #include "core/shim_options.hpp"
 #include "core/signals.hpp"
+#include "core/trap.hpp"
 
 #include "core/log.hpp"
 #include "core/options.hpp"
@@ -72,6 +74,9 @@ void initialise() noexcept {
     if (preloaded && !options.follow) unfollow();
     signals::initialise(); // 5
     if (options.stats) stats::start(); // 6
+    trap::initialise();    // 7
+    if (options.inner_threads) trap::forbid();
+    if (options.trap) trap::trap_fibers();
     if (options.verbose) {
         rt::log_line line;
         line << "libweft-shim " << version << (preloaded ? " preloaded" : " linked") << " into process "

@@ -9,6 +9,7 @@
 
 #include "core/gate.hpp"
 #include "core/real.hpp"
+#include "core/trap.hpp"
 
 namespace weft::shim {
 
@@ -50,6 +51,7 @@ template <call c, class Served, class... A>
 [[gnu::noinline]] auto serve_counted(Served served, A... arguments) {
     constexpr auto number = static_cast<std::size_t>(c);
     const stats::one_call here(number, gate::way_of(family_of[number]));
+    const trap::untrapped weft;
     if (here.is_served()) return served(arguments...);
     return real_of<c>()(arguments...);
 }
@@ -58,7 +60,9 @@ template <call c, class Served, class... A>
 template <call c, class Served, class... A>
 auto serve(Served served, A... arguments) {
     if (__builtin_expect(stats::counting, 0)) return serve_counted<c>(served, arguments...);
-    if (gate::open(family_of[static_cast<std::size_t>(c)])) return served(arguments...);
+    const bool open = gate::open(family_of[static_cast<std::size_t>(c)]);
+    const trap::untrapped here;
+    if (open) return served(arguments...);
     return real_of<c>()(arguments...);
 }
 

@@ -3,6 +3,7 @@
 
 #include "core/gate.hpp"
 #include "core/real.hpp"
+#include "core/trap.hpp"
 
 #include "core/overflow.hpp"
 #include "core/signal_point.hpp"
@@ -121,7 +122,10 @@ void run_recorded() noexcept {
         ucontext_t here;
         ::getcontext(&here);
         ::pthread_sigmask(SIG_BLOCK, &blocked, &before);
-        a.sa_sigaction(number, &info, &here); // one that takes the number only ignores the rest
+        {
+            const trap::program_code its_own;
+            a.sa_sigaction(number, &info, &here); // one that takes the number only ignores the rest
+        }
         ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
         handler_returned();
     }
@@ -132,12 +136,6 @@ struct range {
     std::uintptr_t begin = 0, end = 0;
 };
 constinit range weft_code[3];
-
-bool in_weft(std::uintptr_t address) noexcept {
-    for (const range& r : weft_code)
-        if (address - r.begin < r.end - r.begin) return true;
-    return false;
-}
 
 /// The one handler that the kernel knows.
 void on_signal(int number, siginfo_t* info, void* context) noexcept {
@@ -154,8 +152,9 @@ void on_signal(int number, siginfo_t* info, void* context) noexcept {
     }
     const struct sigaction a = wanted_action(number);
     if (!begin_handler(number, a)) return;
-    const int marks = in_weft(static_cast<std::uintptr_t>(registers[REG_RIP])) ? 1 : 0;
+    const int marks = is_weft(static_cast<std::uintptr_t>(registers[REG_RIP])) ? 1 : 0;
     this_thread_state.inside += marks;
+    const trap::program_code its_own;
     a.sa_sigaction(number, info, context);
     this_thread_state.inside -= marks;
     handler_returned();
@@ -179,6 +178,12 @@ int find_code(dl_phdr_info* object, std::size_t, void* argument) noexcept {
 }
 
 } // namespace
+
+bool is_weft(std::uintptr_t address) noexcept {
+    for (const range& r : weft_code)
+        if (address - r.begin < r.end - r.begin) return true;
+    return false;
+}
 
 wait::wait() noexcept
     : main_(this_thread_state.running != nullptr &&
@@ -209,6 +214,8 @@ void wait::close() noexcept {
 }
 
 int action(int number, const struct sigaction* wanted, struct sigaction* old) noexcept {
+    if (number == SIGSYS) return trap::action(wanted, old);
+    const trap::untrapped here;
     if (this_thread_state.inside != 0 || !may_wait(number)) {
         const int result = real().sigaction(number, wanted, old);
         if (result == 0 && old != nullptr && this_thread_state.inside == 0 && rt::reports_overflow(*old)) *old = {};

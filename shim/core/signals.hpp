@@ -61,6 +61,9 @@ sighandler_t simple_action(int number, sighandler_t handler, int flags) noexcept
 /// siginterrupt(3).
 int interrupts(int number, bool does) noexcept;
 
+/// Whether code at this address is weft's own, in the midst of which no fiber may be suspended.
+bool is_weft(std::uintptr_t address) noexcept;
+
 /// Numbered in init.cpp.
 void initialise() noexcept;
 

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of system calls by number, and what the kernel's arguments are beside libc's.
+#include "calls/syscall.hpp"
+
+#include "calls/fd.hpp"
+#include "calls/io.hpp"
+#include "calls/poll.hpp"
+#include "calls/time.hpp"
+#include "calls/wait.hpp"
+#include "core/real.hpp"
+#include "core/trap.hpp"
+
+#include "core/sys.hpp"
+
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace weft::shim::syscalls {
+
+namespace {
+
+// --- A function with libc's conventions as a policy ---
+
+template <class T>
+T from_register(long value) noexcept {
+    if constexpr (std::is_pointer_v<T>) return reinterpret_cast<T>(value);
+    else return static_cast<T>(value);
+}
+
+template <class R>
+long result_of(R result) noexcept {
+    return result == static_cast<R>(-1) ? -errno : static_cast<long>(result);
+}
+
+template <class R, class... P, std::size_t... I>
+long apply(R (*function)(P...) noexcept, const arguments& a, std::index_sequence<I...>) noexcept {
+    return result_of(function(from_register<P>(a[I])...));
+}
+
+template <class R, class... P>
+long apply(R (*function)(P...) noexcept, const arguments& a) noexcept {
+    return apply(function, a, std::index_sequence_for<P...>());
+}
+
+template <auto function>
+long plain(const arguments& a) noexcept {
+    return apply(function, a);
+}
+
+/// The kernel's own, made on this kernel thread.
+long make(long number, const arguments& a) noexcept {
+    return rt::sys::call(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+// --- Waiting, where the kernel's interface is not libc's ---
+
+constexpr long mask_size = 8;
+
+bool fits(long mask, long size) noexcept { return mask == 0 || size == mask_size; }
+
+/// The kernel writes back what is left of a time-out; where it cannot, it says nothing.
+class time_left {
+public:
+    explicit time_left(long timeout) noexcept : to_(from_register<timespec*>(timeout)), start_(std::chrono::steady_clock::now()) {
+        const int saved_errno = errno;
+        used_ = to_ != nullptr && copy_from_caller(&whole_, to_, sizeof whole_) && (whole_.tv_sec != 0 || whole_.tv_nsec != 0);
+        errno = saved_errno;
+    }
+    /// Passes a result on.
+    long operator()(long result) const noexcept {
+        if (!used_ || result == -EINVAL || result == -EFAULT) return result;
+        const std::int64_t gone = std::chrono::nanoseconds(std::chrono::steady_clock::now() - start_).count();
+        constexpr std::int64_t second = 1'000'000'000;
+        timespec rest{whole_.tv_sec - gone / second, whole_.tv_nsec - gone % second};
+        if (rest.tv_nsec < 0) {
+            rest.tv_nsec += second;
+            --rest.tv_sec;
+        }
+        if (rest.tv_sec < 0) rest = {};
+        copy_to_caller(to_, &rest, sizeof rest);
+        return result;
+    }
+
+private:
+    timespec* const to_;
+    const std::chrono::steady_clock::time_point start_;
+    timespec whole_{};
+    bool used_ = false;
+};
+
+long ppoll(const arguments& a) noexcept {
+    if (!fits(a[3], a[4])) return make(SYS_ppoll, a); // it will say what is wrong
+    const time_left left(a[2]);
+    return left(plain<polling::ppoll>(a));
+}
+
+long pselect6(const arguments& a) noexcept {
+    struct {
+        long mask, size;
+    } pair{};
+    const bool readable = a[5] == 0 || copy_from_caller(&pair, from_register<const void*>(a[5]), sizeof pair);
+    if (!readable || !fits(pair.mask, pair.size)) return make(SYS_pselect6, a);
+    const time_left left(a[4]);
+    return left(plain<polling::pselect>({{a[0], a[1], a[2], a[3], a[4], pair.mask}}));
+}
+
+/// libc's function returns the error.
+long clock_nanosleep(const arguments& a) noexcept { return -apply(time::clock_nanosleep, a); }
+
+// --- Descriptors, which are noted also where nothing is served ---
+
+long made(long fd) noexcept { return fd < 0 ? fd : fd::made(static_cast<int>(fd)); }
+
+template <long number>
+long makes(const arguments& a) noexcept {
+    return made(make(number, a));
+}
+
+template <long number, std::size_t where>
+long makes_pair(const arguments& a) noexcept {
+    const long result = make(number, a);
+    if (result == 0) fd::made_pair(0, from_register<const int*>(a[where]));
+    return result;
+}
+
+template <auto function>
+long makes_served(const arguments& a) noexcept {
+    return made(apply(function, a));
+}
+
+template <bool with_flags>
+long replace(const arguments& a) noexcept {
+    return result_of(fd::replace(static_cast<int>(a[0]), static_cast<int>(a[1]), static_cast<int>(a[2]), with_flags));
+}
+
+long control(const arguments& a) noexcept {
+    return result_of(fd::control(real().fcntl, static_cast<int>(a[0]), static_cast<int>(a[1]), from_register<void*>(a[2])));
+}
+
+// --- Signals ---
+
+/// rt_sigaction(2)'s own layout.
+struct kernel_action {
+    sighandler_t handler;
+    unsigned long flags;
+    void (*restorer)();
+    std::uint64_t mask;
+};
+
+/// libc keeps two for itself and refuses them; the kernel does not.
+bool is_program_signal(long number) noexcept { return number < 32 || number > 33; }
+
+long rt_sigaction(const arguments& a) noexcept {
+    if (a[3] != mask_size || !is_program_signal(a[0])) return make(SYS_rt_sigaction, a);
+    struct sigaction wanted {}, old {};
+    kernel_action k{};
+    if (a[1] != 0) {
+        if (!copy_from_caller(&k, from_register<const void*>(a[1]), sizeof k)) return -EFAULT;
+        wanted.sa_handler = k.handler;
+        wanted.sa_flags = static_cast<int>(k.flags);
+        wanted.sa_restorer = k.restorer;
+        std::memcpy(&wanted.sa_mask, &k.mask, sizeof k.mask);
+    }
+    if (signals::action(static_cast<int>(a[0]), a[1] == 0 ? nullptr : &wanted, &old) != 0) return -errno;
+    if (a[2] == 0) return 0;
+    k = {old.sa_handler, static_cast<unsigned>(old.sa_flags), old.sa_restorer, 0};
+    std::memcpy(&k.mask, &old.sa_mask, sizeof k.mask);
+    return copy_to_caller(from_register<void*>(a[2]), &k, sizeof k) ? 0 : -EFAULT;
+}
+
+// --- The table ---
+
+struct entry {
+    policy served = nullptr;    // where its family is served
+    policy otherwise = nullptr; // elsewhere; null: the kernel's own
+    family of = family::io;
+};
+
+constexpr std::size_t numbers = 512;
+
+constexpr std::array<entry, numbers> make_table() noexcept {
+    std::array<entry, numbers> t{};
+    const auto waits = [&](long number, family f, policy p) { t[static_cast<std::size_t>(number)] = {p, nullptr, f}; };
+    const auto notes = [&](long number, policy p) { t[static_cast<std::size_t>(number)] = {p, p, family::io}; };
+    waits(SYS_read, family::io, plain<io::read>);
+    waits(SYS_readv, family::io, plain<io::readv>);
+    waits(SYS_write, family::io, plain<io::write>);
+    waits(SYS_writev, family::io, plain<io::writev>);
+    waits(SYS_recvfrom, family::io, plain<io::recvfrom>);
+    waits(SYS_recvmsg, family::io, plain<io::recvmsg>);
+    waits(SYS_sendto, family::io, plain<io::sendto>);
+    waits(SYS_sendmsg, family::io, plain<io::sendmsg>);
+    waits(SYS_connect, family::io, plain<io::connect>);
+    t[SYS_accept] = {makes_served<io::accept>, makes<SYS_accept>, family::io};
+    t[SYS_accept4] = {makes_served<io::accept4>, makes<SYS_accept4>, family::io};
+
+    waits(SYS_poll, family::poll, plain<polling::poll>);
+    waits(SYS_ppoll, family::poll, ppoll);
+    waits(SYS_select, family::poll, plain<polling::select>);
+    waits(SYS_pselect6, family::poll, pselect6);
+
+    waits(SYS_nanosleep, family::time, plain<time::nanosleep>);
+    waits(SYS_clock_nanosleep, family::time, clock_nanosleep);
+    waits(SYS_sched_yield, family::time, plain<time::sched_yield>);
+
+    notes(SYS_socket, makes<SYS_socket>);
+    notes(SYS_socketpair, makes_pair<SYS_socketpair, 3>);
+    notes(SYS_pipe, makes_pair<SYS_pipe, 0>);
+    notes(SYS_pipe2, makes_pair<SYS_pipe2, 0>);
+    notes(SYS_eventfd, makes<SYS_eventfd>);
+    notes(SYS_eventfd2, makes<SYS_eventfd2>);
+    notes(SYS_epoll_create, makes<SYS_epoll_create>);
+    notes(SYS_epoll_create1, makes<SYS_epoll_create1>);
+    notes(SYS_dup, makes<SYS_dup>);
+    notes(SYS_dup2, replace<false>);
+    notes(SYS_dup3, replace<true>);
+    notes(SYS_fcntl, control);
+    notes(SYS_setsockopt, plain<fd::set_option>);
+    notes(SYS_close, plain<fd::close>);
+
+    t[SYS_rt_sigaction] = {rt_sigaction, rt_sigaction, family::signal};
+    return t;
+}
+
+constexpr std::array<entry, numbers> table = make_table();
+
+} // namespace
+
+policy find(long number) noexcept {
+    const auto index = static_cast<unsigned>(number); // the kernel looks at no more either
+    if (index >= numbers) return nullptr;
+    const entry& e = table[index];
+    if (e.served == nullptr) return nullptr;
+    return e.served != e.otherwise && gate::open(e.of) ? e.served : e.otherwise;
+}
+
+long serve(long number, long a, long b, long c, long d, long e, long f) noexcept {
+    const policy served = find(number);
+    const arguments all{{a, b, c, d, e, f}};
+    return served == nullptr ? make(number, all) : served(all);
+}
+
+} // namespace weft::shim::syscalls
+
+using namespace weft::shim;
+
+extern "C" {
+
+// For syscall_entry.S.
+[[gnu::visibility("hidden")]] extern decltype(&::syscall) weft_real_syscall;
+constinit decltype(&::syscall) weft_real_syscall = nullptr;
+
+[[gnu::visibility("hidden")]] long weft_syscall(long number, long a, long b, long c, long d, long e, long f) noexcept {
+    const trap::untrapped here;
+    weft_real_syscall = real().syscall;
+    const syscalls::policy served = syscalls::find(number);
+    if (served == nullptr) return weft_real_syscall(number, a, b, c, d, e, f);
+    const long result = served({{a, b, c, d, e, f}});
+    return result < 0 && result > -4096 ? fail(static_cast<int>(-result)) : result;
+}
+
+} // extern "C"
