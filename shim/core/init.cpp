@@ -9,7 +9,9 @@
 // 5. Signals.
 // 6. Statistics, which see the process end.
 // 7. The trap of system calls.
+// 8. Forks.
 
+#include "core/after_fork.hpp"
 #include "core/gate.hpp"
 #include "core/real.hpp"
 #include "core/shim_options.hpp"
@@ -77,6 +79,7 @@ void initialise() noexcept {
     trap::initialise();    // 7
     if (options.inner_threads) trap::forbid();
     if (options.trap) trap::trap_fibers();
+    watch_forks(); // 8
     if (options.verbose) {
         rt::log_line line;
         line << "libweft-shim " << version << (preloaded ? " preloaded" : " linked") << " into process "

@@ -19,6 +19,7 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +32,8 @@ ssize_t __recvfrom_chk(int fd, void* buffer, std::size_t size, std::size_t capac
 int __poll_chk(pollfd* fds, nfds_t count, int timeout, std::size_t capacity);
 int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask, std::size_t capacity);
 int __sigaction(int number, const struct sigaction* wanted, struct sigaction* old) noexcept;
+pid_t __wait(int* status);
+pid_t __waitpid(pid_t pid, int* status, int options);
 sighandler_t bsd_signal(int number, sighandler_t handler) noexcept;
 int __sigsuspend(const sigset_t* mask);
 int __sigpause(int number_or_mask, int is_number);

@@ -270,6 +270,8 @@ int interrupts(int number, bool does) noexcept {
     return action(number, &a, nullptr);
 }
 
+void after_fork() noexcept { mine.run = mine.recorded.load(std::memory_order_relaxed); }
+
 void initialise() noexcept {
     const std::uintptr_t addresses[] = {reinterpret_cast<std::uintptr_t>(&find_code),
                                         reinterpret_cast<std::uintptr_t>(&rt::hub::ensure),
@@ -279,7 +281,7 @@ void initialise() noexcept {
         if (addresses[i] != 0) ::dl_iterate_phdr(find_code, &wanted);
     }
     rt::run_recorded_signals = run_recorded;
-    ::pthread_atfork(nullptr, nullptr, [] { mine.run = mine.recorded.load(std::memory_order_relaxed); });
+    ::pthread_atfork(nullptr, nullptr, &after_fork);
 }
 
 } // namespace weft::shim::signals

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/after_fork.hpp"
+
+#include "calls/child_watch.hpp"
+#include "core/signals.hpp"
+
+#include <weft/hub.hpp>
+
+#include <pthread.h>
+
+namespace weft::shim {
+
+void watch_forks() noexcept { ::pthread_atfork(nullptr, nullptr, &child_watch::after_fork); }
+
+void after_bare_fork() noexcept {
+    child_watch::after_fork();
+    signals::after_fork();
+    weft::fork_reinit();
+}
+
+} // namespace weft::shim
