@@ -16,6 +16,7 @@ namespace {
 template <class F>
 void resolve(F*& pointer, const char* name) noexcept {
     void* found = ::dlsym(RTLD_NEXT, name);
+    if (found == nullptr) found = ::dlvsym(RTLD_NEXT, name, "GLIBC_2.2.5"); // what libc keeps for old binaries only
     if (found == nullptr) {
         rt::log_line line;
         line << "libc has no " << name << "; this weft was built for another one";

@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,6 +36,8 @@ int __sigaction(int number, const struct sigaction* wanted, struct sigaction* ol
 pid_t __wait(int* status);
 pid_t __waitpid(pid_t pid, int* status, int options);
 sighandler_t bsd_signal(int number, sighandler_t handler) noexcept;
+int __nanosleep(const timespec* wanted, timespec* left);
+int pthread_yield() noexcept;
 int __sigsuspend(const sigset_t* mask);
 int __sigpause(int number_or_mask, int is_number);
 int __xpg_sigpause(int number);
