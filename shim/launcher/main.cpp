@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The `weft` command.
+#include "launcher/check.hpp"
 #include "launcher/options_help.hpp"
 #include "launcher/preload.hpp"
 
@@ -40,6 +41,12 @@ int main(int argc, char** argv) {
     settings chosen;
     std::vector<std::string> command;
     add_run(app, chosen);
+    std::string checked;
+    bool as_json = false;
+    CLI::App* check_command = app.add_subcommand("check", "say whether a program or process can be served, and which of its calls are");
+    check_command->add_option("program", checked, "a program's path or name, or a process id")->required();
+    check_command->add_flag("--json", as_json, "as JSON");
+    check_command->footer("Exit status 0: it can be served; 1: it cannot; 2: it cannot be read. The program is not run.");
     app.require_subcommand(0, 1);
     try {
         // Options end at the program's name, or at --.
@@ -50,6 +57,12 @@ int main(int argc, char** argv) {
     if (help_options) {
         print_options();
         return 0;
+    }
+    if (check_command->parsed()) {
+        const check_report report = check(checked);
+        if (as_json) print_report_as_json(report);
+        else print_report(report);
+        return static_cast<int>(report.verdict);
     }
     if (!app.got_subcommand("run")) {
         std::fputs(app.help().c_str(), stderr);
