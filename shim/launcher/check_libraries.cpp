@@ -17,7 +17,7 @@ namespace weft::launcher {
 
 namespace {
 
-/// Runs it with an environment that changes nothing about loading; its output, or false where it failed.
+/// Has the loader list; its output, or false where it failed.
 bool output_of(std::vector<std::string> words, std::string& output) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return false;
@@ -27,6 +27,8 @@ bool output_of(std::vector<std::string> words, std::string& output) {
     std::vector<char*> environment;
     for (char** e = environ; *e != nullptr; ++e) // LD_LIBRARY_PATH counts, as it will when the program runs
         if (std::strncmp(*e, "LD_", 3) != 0 || std::strncmp(*e, "LD_LIBRARY_PATH=", 16) == 0) environment.push_back(*e);
+    char list[] = "LD_TRACE_LOADED_OBJECTS=1"; // as ldd does it; with --list it would stop at the first that is missing
+    environment.push_back(list);
     environment.push_back(nullptr);
     posix_spawn_file_actions_t actions;
     ::posix_spawn_file_actions_init(&actions);
@@ -54,7 +56,7 @@ bool output_of(std::vector<std::string> words, std::string& output) {
 bool list_libraries(const std::string& loader, const std::string& program, std::vector<check_report::library>& into) {
     const std::string path = program.find('/') == std::string::npos ? "./" + program : program;
     std::string text;
-    const bool complete = output_of({loader, "--list", path}, text);
+    const bool complete = output_of({loader, path}, text);
     // A line: "\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)", "\tlibx.so => not found", "\t/lib64/ld-linux-x86-64.so.2 (0x…)".
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {

@@ -39,6 +39,7 @@ std::vector<std::string> split_command(int argc, char** argv, std::vector<std::s
     std::vector<std::string> own;
     int i = 1;
     bool run = false;
+    bool named = false; // a command was
     for (; i < argc; ++i) {
         const std::string word = argv[i];
         if (run && takes_all_the_rest(word)) {
@@ -47,7 +48,8 @@ std::vector<std::string> split_command(int argc, char** argv, std::vector<std::s
         }
         if (run && (word.empty() || word[0] != '-')) break; // no option of run takes a word of its own
         own.push_back(word);
-        if (word == "run") run = true;
+        if (!named && word == "run") run = true;
+        if (word.empty() || word[0] != '-') named = true;
     }
     command.assign(argv + i, argv + argc);
     return {own.rbegin(), own.rend()};
