@@ -291,6 +291,22 @@ void for_each_slot(F fn) noexcept {
 
 } // namespace
 
+void readiness::let_go() noexcept {
+    const inside_weft inside;
+    for (int c = 0; c < chunk_count; ++c) {
+        slot* chunk = chunks[c].load(std::memory_order_acquire);
+        for (int i = 0; chunk != nullptr && i < chunk_slots; ++i) {
+            slot& s = chunk[i];
+            const std::lock_guard hold(s.lock);
+            if (!s.registered) continue;
+            control(s, EPOLL_CTL_DEL, c * chunk_slots + i, 0);
+            s.registered = false;
+            s.armed = 0;
+            s.waiters.wake_all();
+        }
+    }
+}
+
 void readiness::hub_gone(hub& h) noexcept {
     for_each_slot([&](slot& s) {
         const std::lock_guard hold(s.lock);

@@ -52,6 +52,8 @@ public:
     static void closing(int fd) noexcept;
     /// Ends the waits for it that go on now with `cancelled`.
     static void cancel(int fd) noexcept;
+    /// Watches nothing any more until somebody waits again; those who do now are woken as by readiness.
+    static void let_go() noexcept;
     /// Whether anybody waits for it now.
     static bool is_awaited(int fd) noexcept;
 

@@ -92,6 +92,9 @@ void watcher::make() {
     ::ev_io_start(loop_, &watchers_->set);
     ::ev_io_start(loop_, &watchers_->timer);
     ::ev_async_start(loop_, &watchers_->async);
+    // libev tells the kernel now, while our set is empty: it would end the process if the kernel refused, as it does for one that has come to
+    // hold too deeply nested sets of the program.
+    ::ev_run(loop_, EVRUN_NOWAIT);
 }
 
 watcher::~watcher() { release(); }

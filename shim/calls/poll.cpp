@@ -1,149 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-// poll, select and their kin: one waiter, many descriptors. The kernel is asked without waiting; if nothing is ready, the fiber waits for
-// the first edge and asks again.
+// poll, select and their kin: one waiter, many descriptors.
 #include "calls/poll.hpp"
 
-#include "calls/wait.hpp"
+#include "calls/wait_several.hpp"
 #include "core/serve.hpp"
+
+#include "core/sys.hpp"
 
 #include <weft/export.hpp>
 
-#include <algorithm>
-#include <memory>
-#include <new>
-#include <span>
+#include <charconv>
+#include <string_view>
 
-#include <signal.h>
-#include <sys/mman.h>
-
-namespace weft::shim {
+namespace weft::shim::polling {
 
 namespace {
 
-constexpr std::size_t kernel_sigset_size = 8; // libc's is longer, and its rest unused
+bool is_open(int fd) noexcept { return rt::sys::call(SYS_fcntl, fd, F_GETFD) >= 0; }
 
-/// Room for the interests: on the stack for a few, on pages of our own for many (poll is async-signal-safe: no malloc).
-class interest_list {
-public:
-    explicit interest_list(std::size_t most) noexcept {
-        if (most <= few) {
-            at_ = few_;
-            return;
-        }
-        bytes_ = most * sizeof(rt::fd_interest);
-        void* p = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        at_ = p == MAP_FAILED ? nullptr : static_cast<rt::fd_interest*>(p);
-    }
-    interest_list(const interest_list&) = delete;
-    interest_list& operator=(const interest_list&) = delete;
-    ~interest_list() {
-        if (bytes_ != 0 && at_ != nullptr) ::munmap(at_, bytes_);
-    }
-    explicit operator bool() const noexcept { return at_ != nullptr; }
-    void clear() noexcept { size_ = 0; }
-    void add(int fd, std::uint32_t events) noexcept {
-        auto* i = new (at_ + size_++) rt::fd_interest();
-        i->fd = fd;
-        i->events = events;
-    }
-    [[nodiscard]] std::span<rt::fd_interest> all() noexcept { return {at_, size_}; }
-
-private:
-    static constexpr std::size_t few = 8;
-    rt::fd_interest few_[few];
-    rt::fd_interest* at_ = nullptr;
-    std::size_t size_ = 0;
-    std::size_t bytes_ = 0;
-};
-
-/// The call's own signal mask, while the main fiber waits: what it lets in ends the wait. Other fibers take no signals.
-class temporary_mask {
-public:
-    temporary_mask(const sigset_t* mask, const signals::wait& w) noexcept : used_(mask != nullptr && w.is_main()) {
-        if (used_) ::pthread_sigmask(SIG_SETMASK, mask, &before_);
-    }
-    temporary_mask(const temporary_mask&) = delete;
-    temporary_mask& operator=(const temporary_mask&) = delete;
-    ~temporary_mask() {
-        if (used_) ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-    }
-
-private:
-    const bool used_;
-    sigset_t before_;
-};
-
-/// The loop of all of them. `ask()` asks the kernel without waiting; `fill(list)` names the descriptors. Handlers always end it.
-template <class Ask, class Fill>
-int wait_for(std::size_t count, deadline until, const sigset_t* caller_mask, Ask ask, Fill fill) noexcept {
-    const errno_of_success success;
-    sigset_t mask{};
-    if (caller_mask != nullptr && !copy_from_caller(&mask, caller_mask, kernel_sigset_size)) return -1;
-    const int at_once = ask();
-    if (at_once != 0) return at_once;
-    signals::wait signals;
-    const temporary_mask here(caller_mask == nullptr ? nullptr : &mask, signals);
-    if (signals.interrupted(false)) return fail(EINTR);
-    if (until.expired()) {
-        rt::yield_quietly(); // a program that polls in a loop must not hold the hub
-        return ask();
-    }
-    interest_list interests(count);
-    if (!interests) return fail(ENOMEM);
-    for (;;) {
-        if (const int error = refused_wait(); error != 0) return fail(error);
-        interests.clear();
-        fill(interests);
-        rt::fd_wake woken = rt::fd_wake::deadline;
-        if (interests.all().empty()) {
-            rt::waiter w("a sleep");
-            woken = w.suspend(until) == rt::wake_reason::deadline ? rt::fd_wake::deadline : rt::fd_wake::interrupted;
-        } else {
-            woken = rt::readiness::wait_any(interests.all(), until);
-        }
-        if (woken == rt::fd_wake::failed) return -1;
-        if (woken == rt::fd_wake::cancelled) return fail(ECANCELED);
-        const int ready = woken == rt::fd_wake::interrupted ? 0 : ask();
-        if (ready < 0) return ready;
-        const bool eintr = signals.interrupted(false);
-        if (ready > 0 || woken == rt::fd_wake::deadline) return success(ready);
-        if (const int error = rt::interruption_errno(true); error != 0 && woken == rt::fd_wake::interrupted) return fail(error);
-        if (eintr) return fail(EINTR);
-    }
+/// How many descriptors the process's table has room for now; of a longer set the kernel reads and writes only so much.
+int table_size() noexcept {
+    const long fd = rt::sys::call(SYS_openat, AT_FDCWD, rt::sys::arg("/proc/self/status"), O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0) return INT_MAX;
+    char text[1024];
+    const long n = rt::sys::call(SYS_read, fd, rt::sys::arg(text), sizeof text);
+    rt::sys::close(static_cast<int>(fd));
+    const std::string_view status(text, n < 0 ? 0 : static_cast<std::size_t>(n));
+    constexpr std::string_view name = "FDSize:\t";
+    const std::size_t at = status.find(name);
+    int size = INT_MAX;
+    if (at != std::string_view::npos) std::from_chars(status.data() + at + name.size(), status.data() + status.size(), size);
+    return size;
 }
-
-constexpr bool valid(const timespec& t) noexcept { return t.tv_sec >= 0 && t.tv_nsec >= 0 && t.tv_nsec < 1'000'000'000; }
-
-deadline deadline_of(const timespec& t) noexcept {
-    return std::chrono::seconds(t.tv_sec) > std::chrono::hours(24 * 365 * 100)
-               ? deadline()
-               : deadline(std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec));
-}
-
-/// The caller's timeout; null is never. False: errno says what is wrong with it.
-bool read_timeout(const timespec* timeout, deadline& until) noexcept {
-    timespec t{};
-    if (timeout == nullptr) return true;
-    if (!copy_from_caller(&t, timeout, sizeof t)) return false;
-    if (!valid(t)) {
-        errno = EINVAL;
-        return false;
-    }
-    until = deadline_of(t);
-    return true;
-}
-
-} // namespace
-
-namespace polling {
-
-namespace {
 
 int poll_until(pollfd* fds, nfds_t count, deadline until, const sigset_t* mask) noexcept {
     auto ask = [&] { return real().poll(fds, count, 0); };
-    return wait_for(count, until, mask, ask, [&](interest_list& list) {
+    return wait_for(count, until, mask, false, ask, [&](interest_list& list, bool open_only) {
         for (nfds_t i = 0; i < count; ++i)
-            if (fds[i].fd >= 0)
+            if (fds[i].fd >= 0 && (!open_only || is_open(fds[i].fd)))
                 list.add(fds[i].fd, static_cast<std::uint32_t>(fds[i].events) &
                                         (EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLRDNORM | EPOLLWRNORM |
                                          EPOLLRDBAND | EPOLLWRBAND));
@@ -154,6 +48,7 @@ int poll_until(pollfd* fds, nfds_t count, deadline until, const sigset_t* mask) 
 int select_until(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, deadline until,
                  const sigset_t* mask) noexcept {
     if (count < 0) return fail(EINVAL);
+    if (count > FD_SETSIZE) count = std::min(count, table_size());
     static constexpr timespec at_once{};
     fd_set* const sets[3] = {readable, writable, exceptional};
     const std::size_t words = (static_cast<std::size_t>(count) + 63) / 64;
@@ -189,12 +84,12 @@ int select_until(int count, fd_set* readable, fd_set* writable, fd_set* exceptio
         }
         return real().pselect(count, given[0], given[1], given[2], &at_once, nullptr);
     };
-    const int result = wait_for(members, until, mask, ask, [&](interest_list& list) {
+    const int result = wait_for(members, until, mask, false, ask, [&](interest_list& list, bool open_only) {
         constexpr std::uint32_t events[3] = {EPOLLIN, EPOLLOUT, EPOLLPRI};
         for (int k = 0; k < 3; ++k) {
             if (sets[k] == nullptr) continue;
             for (int fd = 0; fd < count; ++fd)
-                if ((asked(k)[fd / 64] >> (fd % 64) & 1) != 0) list.add(fd, events[k]);
+                if ((asked(k)[fd / 64] >> (fd % 64) & 1) != 0 && (!open_only || is_open(fd))) list.add(fd, events[k]);
         }
     });
     if (result >= 0)
@@ -239,9 +134,7 @@ int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, 
     return select_until(count, readable, writable, exceptional, until, mask);
 }
 
-} // namespace polling
-
-} // namespace weft::shim
+} // namespace weft::shim::polling
 
 using weft::shim::call;
 using weft::shim::real;

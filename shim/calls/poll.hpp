@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/select.h>
 
 namespace weft::shim::polling {
@@ -16,5 +17,11 @@ int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* ma
 int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* timeout) noexcept;
 int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, const timespec* timeout,
             const sigset_t* mask) noexcept;
+
+int epoll_wait(int set, epoll_event* events, int most, int timeout) noexcept;
+int epoll_pwait(int set, epoll_event* events, int most, int timeout, const sigset_t* mask) noexcept;
+int epoll_pwait2(int set, epoll_event* events, int most, const timespec* timeout, const sigset_t* mask) noexcept;
+/// Never waits; but what weft itself watches must not be in its way.
+int epoll_ctl(int set, int operation, int fd, epoll_event* event) noexcept;
 
 } // namespace weft::shim::polling

@@ -81,6 +81,7 @@ WEFT_API int dup3(int from, int to, int flags) noexcept { return fd::replace(fro
 WEFT_API int pipe(int fds[2]) noexcept { return fd::made_pair(real().pipe(fds), fds); }
 WEFT_API int pipe2(int fds[2], int flags) noexcept { return fd::made_pair(real().pipe2(fds, flags), fds); }
 WEFT_API int eventfd(unsigned value, int flags) noexcept { return fd::made(real().eventfd(value, flags)); }
+WEFT_API int epoll_create(int size) noexcept { return fd::made(real().epoll_create(size)); }
 WEFT_API int epoll_create1(int flags) noexcept { return fd::made(real().epoll_create1(flags)); }
 // fcntl and ioctl take one argument of a register's size at the most.
 WEFT_API int fcntl(int fd, int command, ...) {

@@ -5,6 +5,7 @@
 #include "calls/fd.hpp"
 #include "calls/io.hpp"
 #include "calls/poll.hpp"
+#include "calls/process.hpp"
 #include "calls/time.hpp"
 #include "calls/wait.hpp"
 #include "core/real.hpp"
@@ -110,6 +111,14 @@ long pselect6(const arguments& a) noexcept {
     return left(plain<polling::pselect>({{a[0], a[1], a[2], a[3], a[4], pair.mask}}));
 }
 
+long epoll_pwait(const arguments& a) noexcept {
+    return fits(a[4], a[5]) ? plain<polling::epoll_pwait>(a) : make(SYS_epoll_pwait, a);
+}
+
+long epoll_pwait2(const arguments& a) noexcept {
+    return fits(a[4], a[5]) ? plain<polling::epoll_pwait2>(a) : make(SYS_epoll_pwait2, a);
+}
+
 /// libc's function returns the error.
 long clock_nanosleep(const arguments& a) noexcept { return -apply(time::clock_nanosleep, a); }
 
@@ -204,6 +213,12 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     waits(SYS_ppoll, family::poll, ppoll);
     waits(SYS_select, family::poll, plain<polling::select>);
     waits(SYS_pselect6, family::poll, pselect6);
+
+    waits(SYS_epoll_wait, family::poll, plain<polling::epoll_wait>);
+    waits(SYS_epoll_pwait, family::poll, epoll_pwait);
+    waits(SYS_epoll_pwait2, family::poll, epoll_pwait2);
+    waits(SYS_wait4, family::process, plain<process::wait4>);
+    waits(SYS_waitid, family::process, plain<process::waitid>);
 
     waits(SYS_nanosleep, family::time, plain<time::nanosleep>);
     waits(SYS_clock_nanosleep, family::time, clock_nanosleep);
