@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 namespace crawl {
@@ -20,6 +21,8 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds longest_pause = 60s;
 constexpr int rules_redirects = 5; // RFC 9309
+constexpr milliseconds first_claim_pause = 10ms; // While others fetch what may lead to more.
+constexpr milliseconds last_claim_pause = 250ms;
 
 /// Twice as long before each further attempt, and as long as the server asks for.
 milliseconds pause_before_retry(milliseconds first, int attempts, milliseconds asked) {
@@ -27,13 +30,27 @@ milliseconds pause_before_retry(milliseconds first, int attempts, milliseconds a
     return std::min(std::max(doubled, asked), longest_pause);
 }
 
+/// A shared frontier holds to these itself, for all crawlers together.
+frontier_limits own_limits(const options& settings) {
+    auto out = settings.limits;
+    if (!settings.frontier) return out;
+    out.follow = false;
+    out.max_pages = std::numeric_limits<std::uint64_t>::max();
+    return out;
+}
+
 } // namespace
 
 crawler::crawler(const options& settings, row_files& rows)
-    : settings_(settings), rows_(rows), frontier_(settings.limits) {
+    : settings_(settings), rows_(rows), frontier_(own_limits(settings)) {
     if (!settings.save.empty()) store_.emplace(settings.save);
     cache_.emplace();
+    if (settings.frontier) {
+        shared_.emplace(*settings.frontier, settings.limits, settings.lease, settings.frontier_wait);
+        shared_->join(settings.urls);
+    }
     restore();
+    if (shared_) return;
     for (const auto& url : settings.urls) frontier_.add_start(url);
 }
 
@@ -44,6 +61,7 @@ void crawler::restore() {
             return settings_.where.contains(link);
         });
         frontier_.restore(row.url, row.depth, links, followed_target(row));
+        complete(row, links);
         numbers_.add_past(row, !settings_.report.empty());
         if (store_ && row.status / 100 == 2) store_->remember(row.url);
     }
@@ -55,6 +73,11 @@ void crawler::run(const std::function<void()>& tick) {
         while (!over_.wait(100ms)) tick();
     });
     const auto pacer = weft::spawn({.name = "pacer"}, [&] { pace(); });
+    std::vector<weft::fiber<void>> sharing;
+    if (shared_) {
+        sharing.push_back(weft::spawn({.name = "claimer"}, [&] { claim_pages(); }));
+        sharing.push_back(weft::spawn({.name = "heartbeat"}, [&] { keep_claims(); }));
+    }
     {
         weft::pool workers(static_cast<std::size_t>(settings_.concurrency));
         for (int i = 0; i < settings_.concurrency; ++i) workers.spawn([&] { work(); });
@@ -63,8 +86,11 @@ void crawler::run(const std::function<void()>& tick) {
     }
     over_.set();
     turn_.set();
+    room_.set();
     pacer.join();
     clock.join();
+    for (const auto& fiber : sharing) fiber.join();
+    if (shared_) shared_->leave();
     tick();
     if (failure_) std::rethrow_exception(failure_);
 }
@@ -72,6 +98,7 @@ void crawler::run(const std::function<void()>& tick) {
 void crawler::stop() {
     if (std::exchange(stopping_, true)) return;
     stop_.set();
+    room_.set();
     while (const auto unstarted = ready_.try_get()) frontier_.abandon(*unstarted);
     pump();
 }
@@ -112,9 +139,17 @@ void crawler::do_page(fetcher& with, frontier::job taken) {
     if (good && store_) store_->save(row.url, got->body);
     write(row);
 
-    if (row.redirected()) return frontier_.finish_redirect(taken.url, followed_target(row));
     std::erase_if(row.links, [&](const std::string& link) { return !settings_.where.contains(link); });
+    complete(row, row.links);
+    if (row.redirected()) return frontier_.finish_redirect(taken.url, followed_target(row));
     frontier_.finish_page(taken.url, row.links);
+}
+
+/// Tells the other crawlers. Only after the row was written: should this one die in between, the page is fetched again.
+void crawler::complete(const record& row, const std::vector<std::string>& followed) {
+    if (!shared_) return;
+    shared_->complete(
+        {.url = row.url, .depth = row.depth, .refused = row.refused(), .target = followed_target(row), .links = followed});
 }
 
 /// Where a redirect leads, if the crawl follows it; or nothing.
@@ -170,6 +205,7 @@ void crawler::write_refused() {
         row.depth = frontier_.depth(which);
         row.error = refusal(row.url);
         write(row);
+        complete(row, {});
     }
 }
 
@@ -191,7 +227,8 @@ weft::deadline crawler::hand_out() {
             ready_.put(*job);
         }
     }
-    if (stopping_ ? frontier_.running() == 0 : frontier_.finished()) ready_.shutdown();
+    const bool finished = frontier_.finished() && (!shared_ || shared_over_);
+    if (stopping_ ? frontier_.running() == 0 : finished) ready_.shutdown();
     const auto next = frontier_.next_start();
     return next && free() && !stopping_ ? weft::deadline(*next) : weft::deadline();
 }
@@ -199,6 +236,7 @@ weft::deadline crawler::hand_out() {
 /// After each page: hands out what that made possible, and tells pace() where a delay is to be waited for.
 void crawler::pump() {
     if (!hand_out().is_never()) turn_.set();
+    room_.set();
 }
 
 /// Hands out what a host's delay holds back, in time.
@@ -210,10 +248,49 @@ void crawler::pace() {
     }
 }
 
+/// Takes pages from the shared frontier, as many as there are idle fibers for, until nothing is left for anybody.
+void crawler::claim_pages() {
+    try {
+        auto pause = first_claim_pause;
+        while (!stopping_) {
+            room_.clear();
+            const auto busy = frontier_.running() + frontier_.queued();
+            const auto most = static_cast<std::size_t>(settings_.concurrency);
+            if (busy >= most) {
+                room_.wait();
+                continue;
+            }
+            const auto got = shared_->claim(most - busy);
+            if (stopping_) break;
+            for (const auto& page : got.pages) frontier_.add(page.url, page.referrer, page.depth, page.redirects);
+            shared_queued_ = got.queued;
+            shared_over_ = got.finished;
+            if (!got.pages.empty() || got.finished) pump();
+            if (got.finished) return;
+            pause = got.pages.empty() ? std::min(pause * 2, last_claim_pause) : first_claim_pause;
+            if (got.pages.empty()) room_.wait(pause);
+        }
+    } catch (const std::exception&) {
+        fail(std::current_exception());
+    }
+}
+
+/// Lets the others know that this crawler lives. One that was silent for too long (stopped, or cut off from Redis) has lost its
+/// claims: others fetch them.
+void crawler::keep_claims() {
+    try {
+        while (!over_.wait(shared_->lease() / 3))
+            if (!shared_->stay()) frontier_.forget_queued();
+    } catch (const std::exception&) {
+        fail(std::current_exception());
+    }
+}
+
 void crawler::fail(std::exception_ptr why) {
     if (!failure_) failure_ = std::move(why);
     stopping_ = true;
     stop_.set();
+    room_.set();
     ready_.shutdown(true);
 }
 
@@ -224,7 +301,7 @@ std::chrono::milliseconds crawler::elapsed() const {
 progress_numbers crawler::progress_now() const {
     progress_numbers out;
     out.done = numbers_.pages + numbers_.refused;
-    out.queued = frontier_.full() ? 0 : frontier_.queued();
+    out.queued = shared_ ? shared_queued_ : frontier_.full() ? 0 : frontier_.queued();
     out.running = frontier_.running();
     out.failed = numbers_.failures;
     out.fetched_now = numbers_.pages - numbers_.past_pages;

@@ -8,6 +8,7 @@
 #include "record.hpp"
 #include "rows.hpp"
 #include "save.hpp"
+#include "shared_frontier.hpp"
 #include "statistics.hpp"
 
 #include <weft/deadline.hpp>
@@ -28,7 +29,7 @@ namespace crawl {
 /// So nothing in here is locked: a fiber only gives way where it waits, and it waits only in the queue, in libcurl and in pauses.
 class crawler {
 public:
-    /// Takes up the rows that `rows` was resumed with. Both must outlive this.
+    /// Takes up the rows that `rows` was resumed with, and joins a shared frontier. Both must outlive this.
     crawler(const options& settings, row_files& rows);
 
     /// Crawls until nothing is left, until stop(), or until a row or a page cannot be written; then rethrows that error, after the
@@ -57,6 +58,9 @@ private:
     weft::deadline hand_out();
     void pump();
     void pace();
+    void claim_pages();
+    void keep_claims();
+    void complete(const record& row, const std::vector<std::string>& followed);
     void fail(std::exception_ptr why);
     void restore();
     std::string refusal(const std::string& url) const;
@@ -68,13 +72,17 @@ private:
     statistics numbers_;
     std::optional<page_store> store_;
     std::optional<fetch_cache> cache_;
+    std::optional<shared_frontier> shared_; // Says what is next, if there is one; frontier_ then orders what was claimed.
     std::unordered_map<std::string, std::string> rules_trouble_; // origin to why its robots.txt cannot be read
     weft::queue<frontier::job> ready_;                           // Jobs that may start, each counted as running
     weft::event turn_;                                           // A host's delay is to be waited for.
+    weft::event room_;                                           // More could be claimed.
     weft::event stop_;                                           // Set by stop().
     weft::event over_;                                           // Set when the last worker has ended.
     std::exception_ptr failure_;
     bool stopping_ = false;
+    bool shared_over_ = false;        // Nothing is left to claim, for anybody.
+    std::uint64_t shared_queued_ = 0; // When last asked.
     std::chrono::steady_clock::time_point start_;
 };
 

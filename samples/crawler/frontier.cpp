@@ -14,6 +14,28 @@ void frontier::add_start(std::string_view url) {
     reach(intern(url), none, 0, 0);
 }
 
+void frontier::add(std::string_view url, std::string_view referrer, int depth, int redirects) {
+    const id from = referrer.empty() ? none : intern(referrer);
+    const id which = intern(url);
+    auto& node = nodes_[which];
+    node.referrer = from;
+    node.depth = depth;
+    node.redirects = redirects;
+    if (node.now == state::queued || node.now == state::running) return;
+    if (node.now != state::known) --done_;
+    queue(which);
+}
+
+void frontier::forget_queued() {
+    for (auto& at : hosts_) {
+        for (const id which : std::exchange(at.pending, {})) {
+            if (nodes_[which].now != state::queued) continue;
+            nodes_[which].now = state::known;
+            --queued_;
+        }
+    }
+}
+
 void frontier::finish_page(id from, const std::vector<std::string>& links) {
     std::vector<id> targets;
     targets.reserve(links.size());
@@ -171,6 +193,7 @@ void frontier::reach(id which, id referrer, int depth, int redirects) {
 }
 
 void frontier::spread(id from) {
+    if (!limits_.follow) return;
     std::deque<id> changed{from};
     while (!changed.empty()) {
         const id at = changed.front();

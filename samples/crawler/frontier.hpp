@@ -26,6 +26,7 @@ struct frontier_limits {
     std::chrono::milliseconds delay{0}; ///< between the starts of two requests to one origin
     int redirects = 20;                 ///< redirects followed one after the other
     bool robots = true;                 ///< ask for each origin's rules first
+    bool follow = true;                 ///< what a page links to is queued; false: only what add() says
 };
 
 /// Every URL the crawl knows, and which of them may be fetched next. It is an ordinary single-threaded object that
@@ -51,6 +52,12 @@ public:
 
     /// Adds a start URL (in normal form).
     void add_start(std::string_view url);
+
+    /// Adds a URL (in normal form) on somebody else's word. One that waits or runs already stays as it is.
+    void add(std::string_view url, std::string_view referrer, int depth, int redirects);
+
+    /// What waits for its turn is forgotten; add() may name it again.
+    void forget_queued();
 
     /// The page `from` was fetched and links to these URLs (each once, all inside the crawl's scope). Its turn ends.
     void finish_page(id from, const std::vector<std::string>& links);

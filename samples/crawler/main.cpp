@@ -120,6 +120,10 @@ int run(const crawl::options& settings) {
         std::cerr << "crawler: interrupted; to go on: crawler --resume " << quoted(rows.resume_path()) << '\n';
         return last_signal == SIGTERM ? crawl::exit_terminated : crawl::exit_interrupted;
     }
+    if (settings.frontier && numbers.pages == 0) {
+        if (!settings.quiet) std::cerr << "crawler: nothing was left to fetch in " << settings.frontier->text() << '\n';
+        return crawl::exit_done;
+    }
     const auto silent = numbers.by_status.find(0);
     if (numbers.pages == (silent == numbers.by_status.end() ? 0 : silent->second)) {
         std::cerr << "crawler: no page could be fetched\n";

@@ -23,18 +23,25 @@ location error links; status is 0 where there was no answer. A redirect is a row
 
 Ctrl-C lets the pages in flight finish; a second one ends at once. `crawler --resume FILE` then goes on, also after a crash.
 
+Crawlers on any number of machines that are given the same --frontier and the same URLs and limits fetch each page once between
+them. Each writes the rows of its own pages. One that dies loses none: the others take its pages over.
+
 Exit status: 0 the crawl is complete, broken links or not; 1 no start URL answered or a file could not be written;
 2 bad usage; 130 interrupted, 143 terminated (both can be resumed).
 
 Examples:
   crawler --report site.html https://example.org/
   crawler -c 100 --depth 3 --output site.jsonl --exclude '/archive/' https://example.org/ https://example.com/
-  crawler --resume site.jsonl)";
+  crawler --resume site.jsonl
+  crawler --frontier redis://10.0.0.1:6379/example -o mine.jsonl https://example.org/)";
 
 /// What CLI11 fills in before it is checked and turned into options.
 struct raw_options {
     double timeout = 30;
     double delay = 0;
+    std::string frontier;
+    double lease = 30;
+    double frontier_wait = 30;
     std::vector<std::string> include;
     std::vector<std::string> exclude;
     std::uint64_t max_body = 16U << 20U;
@@ -92,6 +99,14 @@ void describe(CLI::App& app, options& out, raw_options& raw) {
     add("--report", out.report, "Write a report")->type_name("FILE.html");
     add("--resume", out.resume, "Go on with an unfinished crawl from the rows it wrote; a new file starts one")
         ->type_name("FILE.jsonl");
+    add("--frontier", raw.frontier, "Share the crawl with the other crawlers that name it, by a Redis server")
+        ->type_name("redis://[USER:PASSWORD@]HOST[:PORT]/NAME");
+    add("--lease", raw.lease, "A crawler that the frontier has not heard of for so long is dead (default: 30s)")
+        ->transform(time_unit())
+        ->check(CLI::Range(0.1, 86400.0));
+    add("--frontier-wait", raw.frontier_wait, "Give up a frontier that is away for so long (default: 30s)")
+        ->transform(time_unit())
+        ->check(CLI::Range(0.0, 86400.0));
     app.add_flag("-q,--quiet", out.quiet, "No progress and no summary, only errors")->multi_option_policy(last);
 }
 
@@ -129,6 +144,10 @@ void check(options& out, const raw_options& raw) {
     };
     for (const auto& one : raw.include) compile(one, [&](const auto& e) { out.where.include(e); });
     for (const auto& one : raw.exclude) compile(one, [&](const auto& e) { out.where.exclude(e); });
+    if (!raw.frontier.empty()) {
+        out.frontier = parse_redis_url(raw.frontier);
+        if (!out.frontier) throw CLI::ValidationError("not a frontier: " + raw.frontier + " (redis://HOST:PORT/NAME is one)");
+    }
     if (out.resume == "-") throw CLI::ValidationError("--resume needs a file");
 
     const auto to_ms = [](double seconds) {
@@ -136,6 +155,8 @@ void check(options& out, const raw_options& raw) {
     };
     out.fetch.timeout = to_ms(raw.timeout);
     out.fetch.max_body = raw.max_body;
+    out.lease = to_ms(raw.lease);
+    out.frontier_wait = to_ms(raw.frontier_wait);
     out.limits.delay = to_ms(raw.delay);
     out.limits.per_host = raw.per_host ? raw.per_host : out.concurrency;
     if (raw.depth >= 0) out.limits.depth = raw.depth;

@@ -3,6 +3,7 @@
 
 #include "fetch.hpp"
 #include "frontier.hpp"
+#include "redis_address.hpp"
 #include "scope.hpp"
 
 #include <chrono>
@@ -26,6 +27,9 @@ struct options {
     std::string save;
     std::string report;
     std::string resume;
+    std::optional<redis_address> frontier;       ///< shared with other crawlers
+    std::chrono::milliseconds lease{30'000};         ///< a crawler that is silent for so long has lost its claims
+    std::chrono::milliseconds frontier_wait{30'000}; ///< for a frontier that is away
     bool quiet = false;
     std::vector<std::string> words; ///< the command line without --resume, to keep for a later --resume
 };

@@ -228,3 +228,30 @@ TEST_CASE("sources_of_a_url_are_the_pages_that_name_it") {
     CHECK(sources[0].size() == 3);
     CHECK(sources[1].empty());
 }
+
+TEST_CASE("a_frontier_that_does_not_follow_takes_only_what_is_added") {
+    auto limits = no_robots();
+    limits.follow = false;
+    frontier f(limits);
+    f.add("http://h/a", "http://h/", 3, 1);
+    const auto first = f.take(t0);
+    REQUIRE(first);
+    CHECK(f.url(first->url) == "http://h/a");
+    CHECK(f.depth(first->url) == 3);
+    CHECK(f.referrer(first->url) == "http://h/");
+    f.add("http://h/a", "", 0, 0); // it runs
+    CHECK(take_url(f) == "(none)");
+    f.finish_page(first->url, {"http://h/b"});
+    CHECK(take_url(f) == "(none)");
+    CHECK(f.finished());
+    CHECK(f.sources_of({f.find("http://h/b")}).at(0) == std::vector<frontier::id>{first->url});
+
+    f.add("http://h/b", "http://h/a", 4, 0);
+    f.add("http://h/c", "http://h/a", 4, 0);
+    CHECK(f.queued() == 2);
+    f.forget_queued();
+    CHECK(f.queued() == 0);
+    CHECK(take_url(f) == "(none)");
+    f.add("http://h/c", "http://h/a", 4, 0);
+    CHECK(take_url(f) == "http://h/c");
+}

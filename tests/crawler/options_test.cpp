@@ -185,3 +185,30 @@ TEST_CASE("resume_needs_nothing_but_the_file") {
     CHECK(crawl::read_rows(name + "/other").rows.size() == 2);
     std::filesystem::remove_all(name);
 }
+
+TEST_CASE("a_frontier_is_a_redis_url_with_a_name") {
+    const auto o = parse({"--frontier", "redis://example.org:7000/books", "--lease", "5s", "--frontier-wait", "100ms", "http://h"});
+    REQUIRE(o.frontier);
+    CHECK(o.frontier->host == "example.org");
+    CHECK(o.frontier->port == 7000);
+    CHECK(o.frontier->key == "books");
+    CHECK(o.frontier->password.empty());
+    CHECK(o.lease == 5s);
+    CHECK(o.frontier_wait == 100ms);
+    CHECK_FALSE(parse({"http://h"}).frontier);
+
+    const auto full = parse({"--frontier=redis://me:s%40cret@[::1]/x", "http://h"}).frontier;
+    REQUIRE(full);
+    CHECK(full->user == "me");
+    CHECK(full->password == "s@cret");
+    CHECK(full->host == "::1");
+    CHECK(full->port == 6379);
+    CHECK(full->text() == "redis://[::1]:6379/x");
+
+    for (const char* wrong : {"h", "http://h/x", "redis://", "redis://h", "redis://h/", "redis://:6379/x", "redis://h:/x",
+                              "redis://h:7x/x", "redis://h:70000/x", "redis://h:-1/x", "redis://[::1/x", "redis://me@h/x", "redis://h/{x}", "redis://h/a/b"}) {
+        INFO(wrong);
+        CHECK(error_of({"--frontier", wrong, "http://h"}).find("not a frontier") != std::string::npos);
+    }
+    CHECK_FALSE(error_of({"--lease", "0", "http://h"}).empty());
+}
