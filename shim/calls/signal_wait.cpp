@@ -31,7 +31,8 @@ public:
     using counters = std::uint16_t[last_number + 1];
 
     /// `how` is SIG_BLOCK or SIG_UNBLOCK. Of `wanted` only what is not so already.
-    shared_change(int how, const sigset_t& wanted, counters& users) noexcept : how_(how), users_(users) {
+    shared_change(int how, sigset_t wanted, counters& users) noexcept : how_(how), users_(users) {
+        trap::let_through(wanted);
         sigset_t now;
         ::pthread_sigmask(SIG_BLOCK, nullptr, &now);
         sigemptyset(&changed_);
@@ -68,7 +69,10 @@ constinit thread_local shared_change::counters let_in_by __attribute__((tls_mode
 /// The main fiber's mask during sigsuspend: exactly the one it gave.
 class own_mask {
 public:
-    explicit own_mask(const sigset_t& mask) noexcept { ::pthread_sigmask(SIG_SETMASK, &mask, &before_); }
+    explicit own_mask(sigset_t mask) noexcept {
+        trap::let_through(mask);
+        ::pthread_sigmask(SIG_SETMASK, &mask, &before_);
+    }
     own_mask(const own_mask&) = delete;
     own_mask& operator=(const own_mask&) = delete;
     ~own_mask() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }

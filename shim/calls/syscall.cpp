@@ -6,6 +6,7 @@
 #include "calls/io.hpp"
 #include "calls/poll.hpp"
 #include "calls/process.hpp"
+#include "calls/signal_wait.hpp"
 #include "calls/time.hpp"
 #include "calls/wait.hpp"
 #include "core/real.hpp"
@@ -84,8 +85,9 @@ public:
             --rest.tv_sec;
         }
         if (rest.tv_sec < 0) rest = {};
+        const errno_of_success success;
         copy_to_caller(to_, &rest, sizeof rest);
-        return result;
+        return success(result);
     }
 
 private:
@@ -119,8 +121,17 @@ long epoll_pwait2(const arguments& a) noexcept {
     return fits(a[4], a[5]) ? plain<polling::epoll_pwait2>(a) : make(SYS_epoll_pwait2, a);
 }
 
-/// libc's function returns the error.
-long clock_nanosleep(const arguments& a) noexcept { return -apply(time::clock_nanosleep, a); }
+long rt_sigsuspend(const arguments& a) noexcept { return a[1] == mask_size ? plain<signal_wait::suspend>(a) : make(SYS_rt_sigsuspend, a); }
+
+long rt_sigtimedwait(const arguments& a) noexcept {
+    return a[3] == mask_size ? plain<signal_wait::timed_wait>(a) : make(SYS_rt_sigtimedwait, a);
+}
+
+/// libc's function returns the error, and has one word for what the kernel tells apart.
+long clock_nanosleep(const arguments& a) noexcept {
+    const long error = apply(time::clock_nanosleep, a);
+    return error == EINVAL ? make(SYS_clock_nanosleep, a) : -error;
+}
 
 // --- Descriptors, which are noted also where nothing is served ---
 
@@ -219,6 +230,10 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     waits(SYS_epoll_pwait2, family::poll, epoll_pwait2);
     waits(SYS_wait4, family::process, plain<process::wait4>);
     waits(SYS_waitid, family::process, plain<process::waitid>);
+
+    waits(SYS_pause, family::signal, plain<signal_wait::pause>);
+    waits(SYS_rt_sigsuspend, family::signal, rt_sigsuspend);
+    waits(SYS_rt_sigtimedwait, family::signal, rt_sigtimedwait);
 
     waits(SYS_nanosleep, family::time, plain<time::nanosleep>);
     waits(SYS_clock_nanosleep, family::time, clock_nanosleep);

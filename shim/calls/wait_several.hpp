@@ -6,6 +6,7 @@
 
 #include "calls/wait.hpp"
 #include "core/real.hpp"
+#include "core/trap.hpp"
 
 #include <weft/detail/waiter.hpp>
 
@@ -59,7 +60,10 @@ private:
 class temporary_mask {
 public:
     temporary_mask(const sigset_t* mask, const signals::wait& w) noexcept : used_(mask != nullptr && w.is_main()) {
-        if (used_) ::pthread_sigmask(SIG_SETMASK, mask, &before_);
+        if (!used_) return;
+        sigset_t wanted = *mask;
+        trap::let_through(wanted);
+        ::pthread_sigmask(SIG_SETMASK, &wanted, &before_);
     }
     temporary_mask(const temporary_mask&) = delete;
     temporary_mask& operator=(const temporary_mask&) = delete;

@@ -180,6 +180,7 @@ int find_code(dl_phdr_info* object, std::size_t, void* argument) noexcept {
 } // namespace
 
 bool is_weft(std::uintptr_t address) noexcept {
+    if (trap::makes_calls(address)) return false;
     for (const range& r : weft_code)
         if (address - r.begin < r.end - r.begin) return true;
     return false;

@@ -5,6 +5,7 @@
 #include "calls/wait.hpp"
 #include "core/real.hpp"
 #include "core/signals.hpp"
+#include "core/trap_futex.hpp"
 
 #include "core/log.hpp"
 #include "core/sys.hpp"
@@ -168,13 +169,16 @@ void on_trapped_call(siginfo_t& info, ucontext_t& context) noexcept {
         r[REG_RAX] = change_mask(context, r[REG_RDI], r[REG_RSI], r[REG_RDX], r[REG_R10]);
         return;
     }
-    const syscalls::policy served = signals::is_weft(static_cast<std::uintptr_t>(r[REG_RIP])) ? nullptr : syscalls::find(number);
+    const syscalls::arguments all{{r[REG_RDI], r[REG_RSI], r[REG_RDX], r[REG_R10], r[REG_R8], r[REG_R9]}};
+    syscalls::policy served = nullptr;
+    if (!signals::is_weft(static_cast<std::uintptr_t>(r[REG_RIP])))
+        served = number == SYS_futex && waits_for_word(all) ? wait_for_word : syscalls::find(number);
     if (served == nullptr) {
         send_back(context, info);
         return;
     }
     const int saved_errno = errno;
-    r[REG_RAX] = served({{r[REG_RDI], r[REG_RSI], r[REG_RDX], r[REG_R10], r[REG_R8], r[REG_R9]}});
+    r[REG_RAX] = served(all);
     errno = saved_errno;
     // The mask belongs to the kernel thread, whose other fibers may have changed it meanwhile.
     *reinterpret_cast<std::uint64_t*>(&context.uc_sigmask) = current_mask() & ~trap_bit;
@@ -289,6 +293,11 @@ int action(const struct sigaction* wanted, struct sigaction* old) noexcept {
     install_lock.unlock();
     call(SYS_rt_sigprocmask, SIG_SETMASK, arg(&before), 0, mask_size);
     return result;
+}
+
+bool makes_calls(std::uintptr_t address) noexcept {
+    const auto begin = reinterpret_cast<std::uintptr_t>(weft_trap_begin);
+    return address - begin < static_cast<std::uintptr_t>(weft_trap_end - weft_trap_begin);
 }
 
 void forbid() noexcept { allowed.store(false, std::memory_order_relaxed); }

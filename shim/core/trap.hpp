@@ -59,8 +59,16 @@ private:
     const std::uint8_t selector_;
 };
 
+/// Takes SIGSYS out of a mask that weft sets for the whole kernel thread while other fibers run: a trapped call would end the process.
+inline void let_through(sigset_t& mask) noexcept {
+    if (rt::this_thread_state.fiber_selector != 0) ::sigdelset(&mask, SIGSYS);
+}
+
 /// sigaction(SIGSYS) of the program: it never sees ours.
 int action(const struct sigaction* wanted, struct sigaction* old) noexcept;
+
+/// Whether the program's own calls, sent back to the kernel, are made by code at this address.
+bool makes_calls(std::uintptr_t address) noexcept;
 
 /// libc's inner waits go to kernel threads, as on kernels that have no trap (for tests).
 void forbid() noexcept;
