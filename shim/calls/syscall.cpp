@@ -11,6 +11,7 @@
 #include "calls/wait.hpp"
 #include "core/real.hpp"
 #include "core/trap.hpp"
+#include "core/trap_futex.hpp"
 
 #include "core/sys.hpp"
 
@@ -127,6 +128,8 @@ long rt_sigtimedwait(const arguments& a) noexcept {
     return a[3] == mask_size ? plain<signal_wait::timed_wait>(a) : make(SYS_rt_sigtimedwait, a);
 }
 
+long futex(const arguments& a) noexcept { return trap::waits_for_word(a) ? trap::wait_for_word(a) : make(SYS_futex, a); }
+
 /// libc's function returns the error, and has one word for what the kernel tells apart.
 long clock_nanosleep(const arguments& a) noexcept {
     const long error = apply(time::clock_nanosleep, a);
@@ -234,6 +237,8 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     waits(SYS_pause, family::signal, plain<signal_wait::pause>);
     waits(SYS_rt_sigsuspend, family::signal, rt_sigsuspend);
     waits(SYS_rt_sigtimedwait, family::signal, rt_sigtimedwait);
+
+    waits(SYS_futex, family::locks, futex);
 
     waits(SYS_nanosleep, family::time, plain<time::nanosleep>);
     waits(SYS_clock_nanosleep, family::time, clock_nanosleep);

@@ -33,8 +33,13 @@ long wait_for_word(const syscalls::arguments& a) noexcept {
         const long result = rt::sys::call(SYS_futex, a[0], a[1], a[2], a[3], a[4], a[5]);
         return result < 0 ? fail(static_cast<int>(-result)) : 0;
     };
+    const auto here = [&] { return call() == 0 ? 0L : static_cast<long>(-errno); }; // the kernel says what is wrong, and does not wait
     std::uint32_t now = 0;
-    if (!copy_from_caller(&now, reinterpret_cast<const void*>(a[0]), sizeof now)) return -errno;
+    timespec limit{};
+    if (a[0] % static_cast<long>(sizeof now) != 0 || !copy_from_caller(&now, reinterpret_cast<const void*>(a[0]), sizeof now)) return here();
+    if (a[3] != 0 && (!copy_from_caller(&limit, reinterpret_cast<const void*>(a[3]), sizeof limit) || limit.tv_sec < 0 ||
+                      limit.tv_nsec < 0 || limit.tv_nsec >= 1'000'000'000))
+        return here();
     if (now != static_cast<std::uint32_t>(a[2])) return -EAGAIN;
     if (is_lock_of_libc(a)) {
         const rt::no_interruption until_it_is_ours;
