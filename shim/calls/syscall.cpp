@@ -4,6 +4,7 @@
 
 #include "calls/fd.hpp"
 #include "calls/io.hpp"
+#include "calls/ipc.hpp"
 #include "calls/poll.hpp"
 #include "calls/process.hpp"
 #include "calls/signal_wait.hpp"
@@ -233,6 +234,13 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     waits(SYS_epoll_pwait2, family::poll, epoll_pwait2);
     waits(SYS_wait4, family::process, plain<process::wait4>);
     waits(SYS_waitid, family::process, plain<process::waitid>);
+
+    waits(SYS_mq_timedreceive, family::io, plain<ipc::mq_timedreceive>);
+    waits(SYS_mq_timedsend, family::io, plain<ipc::mq_timedsend>);
+    waits(SYS_msgrcv, family::io, plain<ipc::msgrcv>);
+    waits(SYS_msgsnd, family::io, plain<ipc::msgsnd>);
+    waits(SYS_semop, family::io, plain<ipc::semop>);
+    waits(SYS_semtimedop, family::io, plain<ipc::semtimedop>);
 
     waits(SYS_pause, family::signal, plain<signal_wait::pause>);
     waits(SYS_rt_sigsuspend, family::signal, rt_sigsuspend);

@@ -13,7 +13,7 @@
 static char buf[65536];
 
 static struct timespec ms(long n) { return (struct timespec){n / 1000, n % 1000 * 1000000}; }
-static long rounded(struct timespec left) { return (left.tv_sec * 1000 + left.tv_nsec / 1000000 + 25) / 50 * 50; }
+static long rounded(struct timespec left) { return (left.tv_sec * 1000 + left.tv_nsec / 1000000 + 50) / 100 * 100; }
 
 // What receives, in the kernel's words.
 static long receive(long number, int fd) {
