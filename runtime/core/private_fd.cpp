@@ -5,7 +5,9 @@
 #include "core/sys.hpp"
 
 #include <atomic>
+#include <bit>
 #include <cerrno>
+#include <climits>
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -48,6 +50,7 @@ int make_private(int fd) noexcept {
     if (fd < 0) return fd;
     const long moved = sys::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, high_ground());
     if (moved >= 0) {
+        mark(fd, false);
         close_number(fd);
         fd = static_cast<int>(moved);
     }
@@ -65,6 +68,17 @@ void forget_private(int& fd) noexcept {
 bool is_private(int fd) noexcept {
     return fd >= 0 && fd < bits &&
            (ours[fd / 64].load(std::memory_order_relaxed) >> (fd % 64) & 1) != 0;
+}
+
+int next_private(int fd) noexcept {
+    if (fd < 0) fd = 0;
+    if (fd >= bits) return INT_MAX;
+    std::uint64_t word = ours[fd / 64].load(std::memory_order_relaxed) & ~std::uint64_t{0} << (fd % 64);
+    for (int i = fd / 64;;) {
+        if (word != 0) return i * 64 + std::countr_zero(word);
+        if (++i == bits / 64) return INT_MAX;
+        word = ours[i].load(std::memory_order_relaxed);
+    }
 }
 
 } // namespace weft::rt

@@ -13,5 +13,7 @@ WEFT_API int make_private(int fd) noexcept;
 WEFT_API void forget_private(int& fd) noexcept;
 /// Whether a number is one of ours, so that a program's "close everything" loop leaves it alone.
 [[nodiscard]] WEFT_API bool is_private(int fd) noexcept;
+/// The first of ours that is not below `fd`; INT_MAX: there is none.
+[[nodiscard]] WEFT_API int next_private(int fd) noexcept;
 
 } // namespace weft::rt

@@ -3,6 +3,7 @@
 
 #include "core/hub.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
@@ -258,6 +259,14 @@ void readiness::cancel(int fd) noexcept {
     const std::lock_guard hold(s->lock);
     for (wait_node* n = s->waiters.front(); n != nullptr; n = s->waiters.after(*n)) interest_of(*n).cancelled = true;
     s->waiters.wake_all();
+}
+
+void readiness::closing(int first, int last) noexcept {
+    for (std::int64_t fd = std::max(first, 0); fd <= last && fd < chunk_slots * chunk_count; ++fd) {
+        const auto number = static_cast<int>(fd);
+        if (chunks[number / chunk_slots].load(std::memory_order_acquire) == nullptr) fd |= chunk_slots - 1;
+        else closing(number);
+    }
 }
 
 bool readiness::is_awaited(int fd) noexcept {

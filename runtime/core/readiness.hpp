@@ -54,6 +54,8 @@ public:
     static void cancel(int fd) noexcept;
     /// Watches nothing any more until somebody waits again; those who do now are woken as by readiness.
     static void let_go() noexcept;
+    /// The same for all from `first` to `last`.
+    static void closing(int first, int last) noexcept;
     /// Whether anybody waits for it now.
     static bool is_awaited(int fd) noexcept;
 

@@ -5,10 +5,21 @@
 #include "core/private_fd.hpp"
 #include "core/real.hpp"
 #include "core/sys.hpp"
+#include "core/trap.hpp"
+
+#include <algorithm>
+#include <climits>
+#include <cstring>
+
+#include <sys/resource.h>
 
 namespace weft::shim::fd {
 
 namespace {
+
+// <linux/close_range.h> and newer headers have them.
+constexpr unsigned unshare = 1U << 1, only_mark = 1U << 2;
+constexpr int scm_pidfd = 4;
 
 bool weft_calls() noexcept { return rt::this_thread_state.inside > 0; }
 
@@ -48,6 +59,7 @@ int made_pair(int result, const int fds[2]) noexcept {
 }
 
 int close(int fd) noexcept {
+    const trap::untrapped here;
     if (weft_calls()) {
         if (!rt::is_private(fd)) return real().close(fd);
         rt::forget_private(fd);
@@ -66,12 +78,13 @@ int close_file(FILE* file) noexcept {
 }
 
 int replace(int from, int to, int flags, bool with_flags) noexcept {
+    const trap::untrapped here;
     if (rt::is_private(to) && !weft_calls()) return fail(EBADF);
     const bool valid = from != to && from >= 0 && to >= 0 && real().fcntl(from, F_GETFD) >= 0;
     const bool slowly = valid && closes_slowly(to);
     if (valid) descriptor::closing(to);
     const int result = close_by(slowly, [=]() noexcept { return with_flags ? real().dup3(from, to, flags) : real().dup2(from, to); });
-    if (valid && result >= 0) descriptor::opened(to);
+    if (valid && result >= 0) descriptor::duplicated(from, to);
     return result;
 }
 
@@ -81,10 +94,75 @@ int set_option(int fd, int level, int name, const void* value, socklen_t size) n
     return result;
 }
 
-int control(int (*real_fcntl)(int, int, ...), int fd, int command, void* argument) noexcept {
-    const int result = real_fcntl(fd, command, argument);
-    if ((command == F_DUPFD || command == F_DUPFD_CLOEXEC) && result >= 0) made(result);
+int received(int fd) noexcept {
+    if (!weft_calls()) descriptor::received(fd);
+    return fd;
+}
+
+int duplicated(int original, int fd) noexcept {
+    if (weft_calls()) return made(fd);
+    descriptor::duplicated(original, fd);
+    return fd;
+}
+
+int controlled(int result, int fd, int command) noexcept {
+    if ((command == F_DUPFD || command == F_DUPFD_CLOEXEC) && result >= 0) duplicated(fd, result);
     return result;
+}
+
+ssize_t brought(ssize_t result, const msghdr* message) noexcept {
+    if (result < 0 || message->msg_control == nullptr || message->msg_controllen < sizeof(cmsghdr)) return result;
+    for (cmsghdr* c = CMSG_FIRSTHDR(message); c != nullptr; c = CMSG_NXTHDR(const_cast<msghdr*>(message), c)) {
+        if (c->cmsg_level != SOL_SOCKET || (c->cmsg_type != SCM_RIGHTS && c->cmsg_type != scm_pidfd)) continue;
+        const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (std::size_t i = 0; i < count; ++i) {
+            int fd = -1;
+            std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+            received(fd);
+        }
+    }
+    return result;
+}
+
+namespace {
+
+/// close_range, from one of our own to the next.
+int close_between(unsigned first, unsigned last, int flags) noexcept {
+    while (first <= last) {
+        const auto next = static_cast<unsigned>(rt::next_private(static_cast<int>(std::min<unsigned>(first, INT_MAX))));
+        if (next != first) {
+            const unsigned end = std::min(last, next == INT_MAX ? last : next - 1);
+            if (real().close_range(first, end, flags) != 0) return -1;
+            flags &= ~static_cast<int>(unshare); // the table is the thread's own by now
+            if (end == last) return 0;
+        } else if (next == last) {
+            return 0;
+        }
+        first = next + 1;
+    }
+    return 0;
+}
+
+} // namespace
+
+int close_range(unsigned first, unsigned last, int flags) noexcept {
+    const trap::untrapped here;
+    const auto known = static_cast<unsigned>(flags);
+    if (weft_calls() || first > last || (known & ~(unshare | only_mark)) != 0 || (known & only_mark) != 0)
+        return real().close_range(first, last, flags);
+    descriptor::closing(static_cast<int>(std::min<unsigned>(first, INT_MAX)), static_cast<int>(std::min<unsigned>(last, INT_MAX)));
+    return close_between(first, last, flags);
+}
+
+void closefrom(int first) noexcept {
+    const int saved_errno = errno;
+    if (first < 0) first = 0;
+    if (close_range(static_cast<unsigned>(first), ~0U, 0) != 0) { // an old kernel
+        rlimit limit{};
+        ::getrlimit(RLIMIT_NOFILE, &limit);
+        for (rlim_t fd = static_cast<rlim_t>(first); fd < limit.rlim_cur && fd < INT_MAX; ++fd) fd::close(static_cast<int>(fd));
+    }
+    errno = saved_errno;
 }
 
 } // namespace weft::shim::fd

@@ -3,6 +3,7 @@
 
 // Descriptors begin, change and end. None of it waits; the runtime must know, because numbers are used again.
 
+#include <cstddef>
 #include <cstdio>
 
 #include <sys/socket.h>
@@ -12,6 +13,9 @@ namespace weft::shim::fd {
 /// A call made a new descriptor (or failed, with -1): passes the number on. Those that weft itself makes are moved up.
 int made(int fd) noexcept;
 int made_pair(int result, const int fds[2]) noexcept;
+/// A descriptor that may come from elsewhere: opened, or another name of `original`.
+int received(int fd) noexcept;
+int duplicated(int original, int fd) noexcept;
 /// close: whoever waits for the descriptor gets EBADF before the number can be used again. weft's own are no descriptors of
 /// the program: EBADF.
 int close(int fd) noexcept;
@@ -19,6 +23,11 @@ int close_file(FILE* file) noexcept;
 /// dup2 and dup3.
 int replace(int from, int to, int flags, bool with_flags) noexcept;
 int set_option(int fd, int level, int name, const void* value, socklen_t size) noexcept;
-int control(int (*real_fcntl)(int, int, ...), int fd, int command, void* argument) noexcept;
+/// What fcntl or recvmsg did may have begun descriptors: notes them and passes the result on.
+int controlled(int result, int fd, int command) noexcept;
+ssize_t brought(ssize_t result, const msghdr* message) noexcept;
+/// The numbers from `first` to `last`, but not weft's own.
+int close_range(unsigned first, unsigned last, int flags) noexcept;
+void closefrom(int first) noexcept;
 
 } // namespace weft::shim::fd

@@ -2,6 +2,7 @@
 // read, write and their vector forms, on whatever the descriptor is.
 #include "calls/io.hpp"
 
+#include "calls/attempt.hpp"
 #include "calls/terminal.hpp"
 #include "calls/transfer.hpp"
 
@@ -10,49 +11,6 @@
 namespace weft::shim::io {
 
 namespace {
-
-/// One read that does not block, on a descriptor that is no socket.
-ssize_t read_nowait(int fd, descriptor& d, fd_kind& kind, const iovec* v, int count) noexcept {
-    for (;;) {
-        switch (kind) {
-        case fd_kind::nowait: {
-            const ssize_t n = ::preadv2(fd, v, count, -1, RWF_NOWAIT);
-            if (n >= 0 || (errno != EOPNOTSUPP && errno != ESPIPE)) return n;
-            kind = d.downgrade(fd);
-            continue;
-        }
-        case fd_kind::reopened:
-        case fd_kind::terminal: return real().readv(d.own_fd(), v, count);
-        case fd_kind::polled: {
-            pollfd p{fd, POLLIN, 0};
-            if (real().poll(&p, 1, 0) == 0) return fail(EAGAIN);
-            return real().readv(fd, v, count);
-        }
-        default: return real().readv(fd, v, count);
-        }
-    }
-}
-
-ssize_t write_nowait(int fd, descriptor& d, fd_kind& kind, const iovec* v, int count) noexcept {
-    for (;;) {
-        switch (kind) {
-        case fd_kind::nowait: {
-            const ssize_t n = ::pwritev2(fd, v, count, -1, RWF_NOWAIT);
-            if (n >= 0 || (errno != EOPNOTSUPP && errno != ESPIPE)) return n;
-            kind = d.downgrade(fd);
-            continue;
-        }
-        case fd_kind::reopened:
-        case fd_kind::terminal: return real().writev(d.own_fd(), v, count);
-        case fd_kind::polled: {
-            pollfd p{fd, POLLOUT, 0};
-            if (real().poll(&p, 1, 0) == 0) return fail(EAGAIN);
-            return real().writev(fd, v, count);
-        }
-        default: return real().writev(fd, v, count);
-        }
-    }
-}
 
 bool passes_through(fd_kind kind) noexcept {
     if (kind != fd_kind::plain && kind != fd_kind::unknown) return false;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The exported names of the io family: stubs only, the policy is behind them.
 #include "calls/fd.hpp"
+#include "calls/file_lock.hpp"
 #include "calls/io.hpp"
+#include "calls/line.hpp"
 #include "core/serve.hpp"
 
 #include <weft/export.hpp>
@@ -11,6 +13,8 @@ using weft::shim::real;
 using weft::shim::serve;
 namespace io = weft::shim::io;
 namespace fd = weft::shim::fd;
+namespace file_lock = weft::shim::file_lock;
+namespace line = weft::shim::line;
 
 extern "C" {
 
@@ -40,7 +44,7 @@ WEFT_API ssize_t __recvfrom_chk(int fd, void* buffer, std::size_t size, std::siz
     return recvfrom(fd, buffer, size, flags, from, from_size);
 }
 WEFT_API ssize_t recvmsg(int fd, msghdr* message, int flags) {
-    return serve<call::recvmsg>(io::recvmsg, fd, message, flags);
+    return fd::brought(serve<call::recvmsg>(io::recvmsg, fd, message, flags), message);
 }
 WEFT_API ssize_t send(int fd, const void* buffer, std::size_t size, int flags) {
     return serve<call::send>(io::send, fd, buffer, size, flags);
@@ -75,7 +79,7 @@ WEFT_API int setsockopt(int fd, int level, int name, const void* value, socklen_
 }
 WEFT_API int close(int fd) { return fd::close(fd); }
 WEFT_API int fclose(FILE* file) { return fd::close_file(file); }
-WEFT_API int dup(int fd) noexcept { return fd::made(real().dup(fd)); }
+WEFT_API int dup(int fd) noexcept { return fd::duplicated(fd, real().dup(fd)); }
 WEFT_API int dup2(int from, int to) noexcept { return fd::replace(from, to, 0, false); }
 WEFT_API int dup3(int from, int to, int flags) noexcept { return fd::replace(from, to, flags, true); }
 WEFT_API int pipe(int fds[2]) noexcept { return fd::made_pair(real().pipe(fds), fds); }
@@ -89,21 +93,21 @@ WEFT_API int fcntl(int fd, int command, ...) {
     __builtin_va_start(rest, command);
     void* argument = __builtin_va_arg(rest, void*);
     __builtin_va_end(rest);
-    return fd::control(real().fcntl, fd, command, argument);
+    return fd::controlled(serve<call::fcntl>(file_lock::control, fd, command, argument), fd, command);
 }
 WEFT_API int fcntl64(int fd, int command, ...) {
     __builtin_va_list rest;
     __builtin_va_start(rest, command);
     void* argument = __builtin_va_arg(rest, void*);
     __builtin_va_end(rest);
-    return fd::control(real().fcntl64, fd, command, argument);
+    return fd::controlled(serve<call::fcntl64>(file_lock::control, fd, command, argument), fd, command);
 }
 WEFT_API int ioctl(int fd, unsigned long request, ...) noexcept {
     __builtin_va_list rest;
     __builtin_va_start(rest, request);
     void* argument = __builtin_va_arg(rest, void*);
     __builtin_va_end(rest);
-    return real().ioctl(fd, request, argument);
+    return serve<call::ioctl>(line::control, fd, request, argument);
 }
 
 } // extern "C"

@@ -2,12 +2,19 @@
 // The table of system calls by number, and what the kernel's arguments are beside libc's.
 #include "calls/syscall.hpp"
 
+#include "calls/disk.hpp"
 #include "calls/fd.hpp"
+#include "calls/file_lock.hpp"
 #include "calls/io.hpp"
 #include "calls/ipc.hpp"
+#include "calls/line.hpp"
+#include "calls/messages.hpp"
+#include "calls/open.hpp"
 #include "calls/poll.hpp"
+#include "calls/positioned.hpp"
 #include "calls/process.hpp"
 #include "calls/signal_wait.hpp"
+#include "calls/splice.hpp"
 #include "calls/time.hpp"
 #include "calls/wait.hpp"
 #include "core/real.hpp"
@@ -163,8 +170,54 @@ long replace(const arguments& a) noexcept {
     return result_of(fd::replace(static_cast<int>(a[0]), static_cast<int>(a[1]), static_cast<int>(a[2]), with_flags));
 }
 
+/// A descriptor that may come from elsewhere.
+long received(long fd) noexcept { return fd < 0 ? fd : fd::received(static_cast<int>(fd)); }
+
+template <long number>
+long receives(const arguments& a) noexcept {
+    return received(make(number, a));
+}
+
+template <auto function>
+long receives_served(const arguments& a) noexcept {
+    return received(apply(function, a));
+}
+
+long duplicate(const arguments& a) noexcept {
+    const long result = make(SYS_dup, a);
+    return result < 0 ? result : fd::duplicated(static_cast<int>(a[0]), static_cast<int>(result));
+}
+
+template <bool serves>
 long control(const arguments& a) noexcept {
-    return result_of(fd::control(real().fcntl, static_cast<int>(a[0]), static_cast<int>(a[1]), from_register<void*>(a[2])));
+    const long result = serves ? apply(file_lock::control, a) : make(SYS_fcntl, a);
+    return result < 0 ? result : fd::controlled(static_cast<int>(result), static_cast<int>(a[0]), static_cast<int>(a[1]));
+}
+
+template <bool serves>
+long recvmsg(const arguments& a) noexcept {
+    const long result = serves ? apply(io::recvmsg, a) : make(SYS_recvmsg, a);
+    return fd::brought(result, from_register<const msghdr*>(a[1]));
+}
+
+template <bool serves>
+long recvmmsg(const arguments& a) noexcept {
+    const long result = serves ? apply(messages::recvmmsg, a) : make(SYS_recvmmsg, a);
+    const auto* all = from_register<const mmsghdr*>(a[1]);
+    for (long i = 0; i < result; ++i) fd::brought(0, &all[i].msg_hdr);
+    return result;
+}
+
+/// The kernel has the offset in two halves, of which the first is all.
+long preadv2(const arguments& a) noexcept { return plain<positioned::preadv2>({{a[0], a[1], a[2], a[3], a[5]}}); }
+long pwritev2(const arguments& a) noexcept { return plain<positioned::pwritev2>({{a[0], a[1], a[2], a[3], a[5]}}); }
+
+/// A new one, or the one that was given.
+long signal_descriptor(long result, const arguments& a) noexcept { return result == a[0] ? result : made(result); }
+
+template <long number>
+long makes_signalfd(const arguments& a) noexcept {
+    return signal_descriptor(make(number, a), a);
 }
 
 // --- Signals ---
@@ -217,9 +270,29 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     waits(SYS_write, family::io, plain<io::write>);
     waits(SYS_writev, family::io, plain<io::writev>);
     waits(SYS_recvfrom, family::io, plain<io::recvfrom>);
-    waits(SYS_recvmsg, family::io, plain<io::recvmsg>);
+    t[SYS_recvmsg] = {recvmsg<true>, recvmsg<false>, family::io};
+    t[SYS_recvmmsg] = {recvmmsg<true>, recvmmsg<false>, family::io};
     waits(SYS_sendto, family::io, plain<io::sendto>);
     waits(SYS_sendmsg, family::io, plain<io::sendmsg>);
+    waits(SYS_sendmmsg, family::io, plain<messages::sendmmsg>);
+    waits(SYS_pread64, family::io, plain<positioned::pread>);
+    waits(SYS_pwrite64, family::io, plain<positioned::pwrite>);
+    waits(SYS_preadv, family::io, plain<positioned::preadv>);
+    waits(SYS_pwritev, family::io, plain<positioned::pwritev>);
+    waits(SYS_preadv2, family::io, preadv2);
+    waits(SYS_pwritev2, family::io, pwritev2);
+    waits(SYS_sendfile, family::io, plain<splicing::sendfile>);
+    waits(SYS_splice, family::io, plain<splicing::splice>);
+    waits(SYS_tee, family::io, plain<splicing::tee>);
+    waits(SYS_vmsplice, family::io, plain<splicing::vmsplice>);
+    waits(SYS_copy_file_range, family::io, plain<disk::copy_file_range>);
+    waits(SYS_flock, family::io, plain<file_lock::flock>);
+    waits(SYS_fsync, family::io, plain<disk::fsync>);
+    waits(SYS_fdatasync, family::io, plain<disk::fdatasync>);
+    waits(SYS_syncfs, family::io, plain<disk::syncfs>);
+    waits(SYS_msync, family::io, plain<disk::msync>);
+    waits(SYS_sync_file_range, family::io, plain<disk::sync_file_range>);
+    waits(SYS_ioctl, family::io, plain<line::control>);
     waits(SYS_connect, family::io, plain<io::connect>);
     t[SYS_accept] = {makes_served<io::accept>, makes<SYS_accept>, family::io};
     t[SYS_accept4] = {makes_served<io::accept4>, makes<SYS_accept4>, family::io};
@@ -260,12 +333,28 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     notes(SYS_eventfd2, makes<SYS_eventfd2>);
     notes(SYS_epoll_create, makes<SYS_epoll_create>);
     notes(SYS_epoll_create1, makes<SYS_epoll_create1>);
-    notes(SYS_dup, makes<SYS_dup>);
+    t[SYS_open] = {receives_served<opening::open>, receives<SYS_open>, family::io};
+    t[SYS_openat] = {receives_served<opening::openat>, receives<SYS_openat>, family::io};
+    t[SYS_creat] = {receives_served<opening::creat>, receives<SYS_creat>, family::io};
+    notes(SYS_openat2, receives<SYS_openat2>);
+    notes(SYS_timerfd_create, makes<SYS_timerfd_create>);
+    notes(SYS_signalfd, makes_signalfd<SYS_signalfd>);
+    notes(SYS_signalfd4, makes_signalfd<SYS_signalfd4>);
+    notes(SYS_inotify_init, makes<SYS_inotify_init>);
+    notes(SYS_inotify_init1, makes<SYS_inotify_init1>);
+    notes(SYS_fanotify_init, makes<SYS_fanotify_init>);
+    notes(SYS_memfd_create, makes<SYS_memfd_create>);
+    notes(SYS_userfaultfd, makes<SYS_userfaultfd>);
+    notes(SYS_perf_event_open, makes<SYS_perf_event_open>);
+    notes(SYS_pidfd_open, makes<SYS_pidfd_open>);
+    notes(SYS_pidfd_getfd, receives<SYS_pidfd_getfd>);
+    notes(SYS_dup, duplicate);
     notes(SYS_dup2, replace<false>);
     notes(SYS_dup3, replace<true>);
-    notes(SYS_fcntl, control);
+    t[SYS_fcntl] = {control<true>, control<false>, family::io};
     notes(SYS_setsockopt, plain<fd::set_option>);
     notes(SYS_close, plain<fd::close>);
+    notes(SYS_close_range, plain<fd::close_range>);
 
     t[SYS_rt_sigaction] = {rt_sigaction, rt_sigaction, family::signal};
     return t;

@@ -2,9 +2,8 @@
 #include "calls/terminal.hpp"
 
 #include "calls/transfer.hpp"
-#include "core/sys.hpp"
 
-#include <asm/termbits.h>
+#include <termios.h>
 
 namespace weft::shim::io {
 
@@ -19,7 +18,10 @@ struct raw_rules {
 
     explicit raw_rules(int fd) noexcept {
         termios t{};
-        if (rt::sys::call(SYS_ioctl, fd, TCGETS, rt::sys::arg(&t)) != 0) return;
+        const int saved_errno = errno;
+        const bool known = ::tcgetattr(fd, &t) == 0;
+        errno = saved_errno;
+        if (!known) return;
         raw = (t.c_lflag & ICANON) == 0;
         least = t.c_cc[VMIN];
         pause = t.c_cc[VTIME] * std::int64_t{100'000'000};

@@ -15,9 +15,9 @@ namespace weft::shim {
 bool receives_no_more(int fd) noexcept;
 
 /// Input. `attempt(MSG_DONTWAIT)` is a call that does not block, and `attempt(0)` one that may; a descriptor that is no socket is given
-/// the former only. `timeout_ns(fd)` is asked once, before the first wait.
+/// the former only. `timeout_ns(fd)` is asked once, before the first wait. `restarts`: SA_RESTART lets it go on if there is no such time-out.
 template <class Timeout, class Attempt>
-ssize_t receive(int fd, descriptor& d, Timeout timeout_ns, Attempt attempt) noexcept {
+ssize_t receive(int fd, descriptor& d, Timeout timeout_ns, Attempt attempt, bool restarts = true) noexcept {
     const errno_of_success success;
     deadline until;
     for (bool first = true;; first = false) {
@@ -33,7 +33,7 @@ ssize_t receive(int fd, descriptor& d, Timeout timeout_ns, Attempt attempt) noex
             n = attempt(0);
             return n >= 0 ? success(n) : n;
         }
-        if (!await(fd, EPOLLIN, until, EAGAIN, until.is_never())) return -1;
+        if (!await(fd, EPOLLIN, until, EAGAIN, restarts && until.is_never())) return -1;
     }
 }
 

@@ -143,6 +143,29 @@ void descriptor::closing(int fd) noexcept {
     if (descriptor* d = find(fd)) d->reset();
 }
 
+void descriptor::closing(int first, int last) noexcept {
+    rt::readiness::closing(first, last);
+    for (std::int64_t fd = first < 0 ? 0 : first; fd <= last && fd < chunk_records * chunk_count; ++fd) {
+        const auto number = static_cast<int>(fd);
+        if (descriptor* d = find(number)) d->reset();
+        else fd |= chunk_records - 1;
+    }
+}
+
+void descriptor::received(int fd) noexcept {
+    if (fd < 0) return;
+    opened(fd);
+    of(fd).made_here_ = false;
+}
+
+void descriptor::duplicated(int original, int fd) noexcept {
+    if (fd < 0) return;
+    const descriptor* d = find(original);
+    const bool made_here = d != nullptr && d->made_here_;
+    opened(fd);
+    of(fd).made_here_ = made_here;
+}
+
 bool is_nonblocking(int fd) noexcept {
     const long flags = rt::sys::call(SYS_fcntl, fd, F_GETFL);
     return flags >= 0 && (flags & O_NONBLOCK) != 0;

@@ -37,6 +37,12 @@ public:
     static void opened(int fd) noexcept;
     /// It is about to be closed: waiters get EBADF.
     static void closing(int fd) noexcept;
+    /// The same for all from `first` to `last`.
+    static void closing(int first, int last) noexcept;
+    /// The number begins a new life as another name of `original`.
+    static void duplicated(int original, int fd) noexcept;
+    /// The number begins a new life; what is behind it comes from elsewhere.
+    static void received(int fd) noexcept;
     /// This process has set an SO_RCVLOWAT.
     static void low_water_mark_set() noexcept;
 

@@ -17,16 +17,28 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/fanotify.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/select.h>
 #include <sys/sem.h>
+#include <sys/sendfile.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <threads.h>
 #include <time.h>
 #include <unistd.h>
+
+extern "C" {
+#include <sys/pidfd.h> // without its own linkage in glibc 2.36
+}
 
 // The names that fortified binaries import; libc exports them without declaring them outside its fortify headers.
 extern "C" {
@@ -36,6 +48,24 @@ ssize_t __recvfrom_chk(int fd, void* buffer, std::size_t size, std::size_t capac
                        socklen_t* from_size);
 int __poll_chk(pollfd* fds, nfds_t count, int timeout, std::size_t capacity);
 int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask, std::size_t capacity);
+ssize_t __read(int fd, void* buffer, std::size_t size);
+ssize_t __write(int fd, const void* buffer, std::size_t size);
+ssize_t __send(int fd, const void* buffer, std::size_t size, int flags);
+int __connect(int fd, const sockaddr* address, socklen_t size);
+ssize_t __pread64(int fd, void* buffer, std::size_t size, off64_t offset);
+ssize_t __pwrite64(int fd, const void* buffer, std::size_t size, off64_t offset);
+ssize_t __pread_chk(int fd, void* buffer, std::size_t size, off_t offset, std::size_t capacity);
+ssize_t __pread64_chk(int fd, void* buffer, std::size_t size, off64_t offset, std::size_t capacity);
+int __close(int fd);
+int __dup2(int from, int to) noexcept;
+int __pipe(int fds[2]) noexcept;
+int __fcntl(int fd, int command, ...);
+int __open(const char* path, int flags, ...);
+int __open64(const char* path, int flags, ...);
+int __open_2(const char* path, int flags);
+int __open64_2(const char* path, int flags);
+int __openat_2(int directory, const char* path, int flags);
+int __openat64_2(int directory, const char* path, int flags);
 int __sigaction(int number, const struct sigaction* wanted, struct sigaction* old) noexcept;
 pid_t __wait(int* status);
 pid_t __waitpid(pid_t pid, int* status, int options);
