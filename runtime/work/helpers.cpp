@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "work/helpers.hpp"
 
+#include "core/fiber.hpp"
 #include "core/interruption.hpp"
+#include "core/signal_point.hpp"
+#include "core/thread_state.hpp"
 
 #include <weft/detail/hand_off.hpp>
 
@@ -41,7 +44,8 @@ bool run_on_helper(const std::shared_ptr<helper_job>& job) {
             const std::lock_guard hold(job->lock_);
             return job->done_;
         }
-        // Woken for a signal's handlers only, if the job is not done; they run when the call is over.
+        // Woken for a signal's handlers only, if the job is not done.
+        if (run_recorded_signals != nullptr && this_thread_state.running != nullptr && this_thread_state.running->is_main()) run_recorded_signals();
     }
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Name resolution, on weft's helper kernel threads: whatever nsswitch.conf says happens there, in libc's own code.
-#include "calls/wait.hpp"
+#include "calls/lookup.hpp"
 #include "core/serve.hpp"
-#include "work/helpers.hpp"
 
 #include <weft/export.hpp>
 
@@ -20,19 +19,6 @@ namespace weft::shim {
 
 namespace {
 
-/// A look-up that a helper thread makes. It owns all that it reads and writes, since an interrupted fiber leaves before it ends.
-struct lookup : rt::helper_job {
-    int error_number = 0; // errno as the call left it
-};
-
-/// Runs it. 0, or the errno with which the calling fiber's call must fail.
-int look_up(const std::shared_ptr<lookup>& job) {
-    if (const int error = refused_wait(); error != 0) return error;
-    if (rt::run_on_helper(job)) return 0;
-    const int error = rt::interruption_errno(true);
-    return error == 0 ? ECANCELED : error;
-}
-
 struct address_lookup final : lookup {
     std::optional<std::string> node, service;
     std::optional<addrinfo> hints;
@@ -40,6 +26,7 @@ struct address_lookup final : lookup {
     int result = 0;
 
     void run() noexcept override {
+        const resolver::borrowed_state here(theirs);
         result = real().getaddrinfo(node ? node->c_str() : nullptr, service ? service->c_str() : nullptr,
                                     hints ? &*hints : nullptr, &found);
         error_number = errno;
@@ -81,6 +68,7 @@ struct name_lookup final : lookup {
     int result = 0;
 
     void run() noexcept override {
+        const resolver::borrowed_state here(theirs);
         result = real().getnameinfo(reinterpret_cast<const sockaddr*>(address.data()),
                                     static_cast<socklen_t>(address.size()), host.empty() ? nullptr : host.data(),
                                     static_cast<socklen_t>(host.size()), service.empty() ? nullptr : service.data(),
@@ -123,6 +111,7 @@ struct host_lookup final : lookup {
     int result = 0;
 
     void run() noexcept override {
+        const resolver::borrowed_state here(theirs);
         do {
             buffer.reset(new (std::nothrow) char[buffer_size]);
             if (buffer == nullptr) {

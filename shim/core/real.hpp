@@ -11,6 +11,7 @@
 #include <mqueue.h>
 #include <netdb.h>
 #include <poll.h>
+#include <resolv.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -70,6 +71,14 @@ int __sigaction(int number, const struct sigaction* wanted, struct sigaction* ol
 pid_t __wait(int* status);
 pid_t __waitpid(pid_t pid, int* status, int options);
 sighandler_t bsd_signal(int number, sighandler_t handler) noexcept;
+int __res_query(const char* name, int kind, int type, unsigned char* answer, int size) noexcept;
+int __res_search(const char* name, int kind, int type, unsigned char* answer, int size) noexcept;
+int __res_querydomain(const char* name, const char* domain, int kind, int type, unsigned char* answer, int size) noexcept;
+int __res_send(const unsigned char* message, int length, unsigned char* answer, int size) noexcept;
+int __res_nquery(res_state s, const char* name, int kind, int type, unsigned char* answer, int size) noexcept;
+int __res_nsearch(res_state s, const char* name, int kind, int type, unsigned char* answer, int size) noexcept;
+int __res_nquerydomain(res_state s, const char* name, const char* domain, int kind, int type, unsigned char* answer, int size) noexcept;
+int __res_nsend(res_state s, const unsigned char* message, int length, unsigned char* answer, int size) noexcept;
 int __nanosleep(const timespec* wanted, timespec* left);
 int pthread_yield() noexcept;
 int __sigsuspend(const sigset_t* mask);

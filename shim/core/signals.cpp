@@ -131,6 +131,14 @@ void run_recorded() noexcept {
     }
 }
 
+/// The same in the midst of a wait, or outside of any.
+void run_meanwhile() noexcept {
+    const bool waiting = mine.waiting;
+    mine.waiting = false;
+    run_recorded();
+    mine.waiting = waiting;
+}
+
 /// Code of weft's, in the midst of which a handler's own calls must not switch fibers.
 struct range {
     std::uintptr_t begin = 0, end = 0;
@@ -281,7 +289,7 @@ void initialise() noexcept {
         found_code wanted{addresses[i], &weft_code[i]};
         if (addresses[i] != 0) ::dl_iterate_phdr(find_code, &wanted);
     }
-    rt::run_recorded_signals = run_recorded;
+    rt::run_recorded_signals = run_meanwhile;
     ::pthread_atfork(nullptr, nullptr, &after_fork);
 }
 
