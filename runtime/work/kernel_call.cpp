@@ -77,7 +77,7 @@ public:
 
     /// Suspends the calling fiber until the call has returned.
     void await() noexcept {
-        bool kicked = false;
+        bool kicked = interruption_errno(false) != 0; // pending already: only what need not wait goes through
         std::chrono::nanoseconds pause = std::chrono::microseconds(200);
         for (;;) {
             if (kicked) kick();

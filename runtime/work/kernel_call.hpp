@@ -25,26 +25,41 @@ extern WEFT_API constinit signal_function foreign_kick;
 /// unblocked there.
 WEFT_API bool run_on_kernel_thread(void (*work)(void*) noexcept, void* argument) noexcept;
 
+/// What `on_kernel_thread` says when there is no thread: what most calls of that type say when they fail.
+template <class T>
+constexpr T no_kernel_thread() noexcept {
+    if constexpr (std::is_pointer_v<T>) return nullptr;
+    else if constexpr (std::is_signed_v<T>) return static_cast<T>(-1);
+    else return T{}; // a count of what was done
+}
+
 /// Runs `call()` on a kernel thread and returns its result, with the errno it left; EAGAIN if there is no thread. `call` gives up on EINTR: who
 /// asked for it is for the caller to find out.
 template <class F>
 auto on_kernel_thread(F call) noexcept -> decltype(call()) {
-    struct {
-        F& call;
-        std::remove_reference_t<decltype(call())> result;
-        int error;
-    } job{call, {}, errno};
-    const bool ran = run_on_kernel_thread(
-        [](void* p) noexcept {
-            auto& j = *static_cast<decltype(job)*>(p);
-            errno = j.error;
-            j.result = j.call();
-            j.error = errno;
-        },
-        &job);
-    errno = ran ? job.error : EAGAIN;
-    if (!ran) return static_cast<decltype(call())>(-1);
-    return job.result;
+    using result_type = decltype(call());
+    if constexpr (std::is_void_v<result_type>) {
+        on_kernel_thread([&]() noexcept {
+            call();
+            return 0;
+        });
+    } else {
+        struct {
+            F& call;
+            result_type result;
+            int error;
+        } job{call, {}, errno};
+        const bool ran = run_on_kernel_thread(
+            [](void* p) noexcept {
+                auto& j = *static_cast<decltype(job)*>(p);
+                errno = j.error;
+                j.result = j.call();
+                j.error = errno;
+            },
+            &job);
+        errno = ran ? job.error : EAGAIN;
+        return ran ? job.result : no_kernel_thread<result_type>();
+    }
 }
 
 } // namespace weft::rt

@@ -71,12 +71,6 @@ int close(int fd) noexcept {
     return close_by(slowly, [=]() noexcept { return real().close(fd); });
 }
 
-int close_file(FILE* file) noexcept {
-    const int fd = file == nullptr ? -1 : ::fileno(file);
-    if (fd >= 0) descriptor::closing(fd);
-    return real().fclose(file);
-}
-
 int replace(int from, int to, int flags, bool with_flags) noexcept {
     const trap::untrapped here;
     if (rt::is_private(to) && !weft_calls()) return fail(EBADF);

@@ -4,7 +4,6 @@
 // Descriptors begin, change and end. None of it waits; the runtime must know, because numbers are used again.
 
 #include <cstddef>
-#include <cstdio>
 
 #include <sys/socket.h>
 
@@ -19,7 +18,6 @@ int duplicated(int original, int fd) noexcept;
 /// close: whoever waits for the descriptor gets EBADF before the number can be used again. weft's own are no descriptors of
 /// the program: EBADF.
 int close(int fd) noexcept;
-int close_file(FILE* file) noexcept;
 /// dup2 and dup3.
 int replace(int from, int to, int flags, bool with_flags) noexcept;
 int set_option(int fd, int level, int name, const void* value, socklen_t size) noexcept;

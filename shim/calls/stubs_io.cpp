@@ -78,7 +78,6 @@ WEFT_API int setsockopt(int fd, int level, int name, const void* value, socklen_
     return fd::set_option(fd, level, name, value, size);
 }
 WEFT_API int close(int fd) { return fd::close(fd); }
-WEFT_API int fclose(FILE* file) { return fd::close_file(file); }
 WEFT_API int dup(int fd) noexcept { return fd::duplicated(fd, real().dup(fd)); }
 WEFT_API int dup2(int from, int to) noexcept { return fd::replace(from, to, 0, false); }
 WEFT_API int dup3(int from, int to, int flags) noexcept { return fd::replace(from, to, flags, true); }

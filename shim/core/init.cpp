@@ -10,7 +10,9 @@
 // 6. Statistics, which see the process end.
 // 7. The trap of system calls.
 // 8. Forks.
+// 9. Locks of FILEs, and what is written when the program exits.
 
+#include "calls/stdio.hpp"
 #include "core/after_fork.hpp"
 #include "core/gate.hpp"
 #include "core/real.hpp"
@@ -79,7 +81,8 @@ void initialise() noexcept {
     trap::initialise();    // 7
     if (options.inner_threads) trap::forbid();
     if (options.trap) trap::trap_fibers();
-    watch_forks(); // 8
+    watch_forks();       // 8
+    stdio::initialise(); // 9
     if (options.verbose) {
         rt::log_line line;
         line << "libweft-shim " << version << (preloaded ? " preloaded" : " linked") << " into process "

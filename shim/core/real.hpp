@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <string_view>
 
+#include "core/real_stdio.hpp"
+
 #include <aio.h>
 #include <fcntl.h>
 #include <mqueue.h>

@@ -271,6 +271,8 @@ trapped::~trapped() {
     if (was_blocked_) call(SYS_rt_sigprocmask, SIG_BLOCK, arg(&trap_bit), 0, mask_size);
 }
 
+bool available() noexcept { return make_ready(); }
+
 program_code::program_code() noexcept : selector_(this_thread_state.selector) {
     const std::uint8_t wanted = this_thread_state.running == nullptr ? std::uint8_t{0} : this_thread_state.fiber_selector;
     if (wanted != 0) unblock();

@@ -46,6 +46,9 @@ private:
     bool was_blocked_ = false; // SIGSYS; a trapped call would end the process then
 };
 
+/// Whether `trapped` would work on this kernel thread.
+bool available() noexcept;
+
 /// A handler of the program is called by ours: it has the selector of the program's code, whatever it interrupted, and keeps that
 /// if it leaves by a jump.
 class program_code {
