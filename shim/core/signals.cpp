@@ -144,6 +144,7 @@ struct range {
     std::uintptr_t begin = 0, end = 0;
 };
 constinit range weft_code[3];
+constinit range libc_code;
 
 /// The one handler that the kernel knows.
 void on_signal(int number, siginfo_t* info, void* context) noexcept {
@@ -193,6 +194,8 @@ bool is_weft(std::uintptr_t address) noexcept {
         if (address - r.begin < r.end - r.begin) return true;
     return false;
 }
+
+bool is_libc(std::uintptr_t address) noexcept { return address - libc_code.begin < libc_code.end - libc_code.begin; }
 
 wait::wait() noexcept
     : main_(this_thread_state.running != nullptr &&
@@ -289,6 +292,8 @@ void initialise() noexcept {
         found_code wanted{addresses[i], &weft_code[i]};
         if (addresses[i] != 0) ::dl_iterate_phdr(find_code, &wanted);
     }
+    found_code libc{reinterpret_cast<std::uintptr_t>(real().read), &libc_code};
+    ::dl_iterate_phdr(find_code, &libc);
     rt::run_recorded_signals = run_meanwhile;
     ::pthread_atfork(nullptr, nullptr, &after_fork);
 }

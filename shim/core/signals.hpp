@@ -63,6 +63,7 @@ int interrupts(int number, bool does) noexcept;
 
 /// Whether code at this address is weft's own, in the midst of which no fiber may be suspended.
 bool is_weft(std::uintptr_t address) noexcept;
+bool is_libc(std::uintptr_t address) noexcept;
 
 /// In the child of a fork: what came to the parent is the parent's.
 void after_fork() noexcept;

@@ -3,6 +3,7 @@
 
 #include "calls/syscall.hpp"
 #include "calls/wait.hpp"
+#include "core/after_fork.hpp"
 #include "core/real.hpp"
 #include "core/signals.hpp"
 #include "core/trap_futex.hpp"
@@ -132,11 +133,13 @@ void switch_on() noexcept {
                    weft_trap_end - weft_trap_begin, arg(const_cast<std::uint8_t*>(&this_thread_state.selector))) == 0;
 }
 
-/// The child of a fork is no task of the trap's until it is told.
+/// In the child the kernel has switched the trap off; and where it was not libc's fork, nobody calls the handlers of forks.
 long fork_here(long number, const greg_t* r) noexcept {
     const long result = call(number, r[REG_RDI], r[REG_RSI], r[REG_RDX], r[REG_R10], r[REG_R8], r[REG_R9]);
-    if (result == 0) switch_on();
-    return result;
+    if (result != 0) return result;
+    switch_on();
+    if (!signals::is_libc(static_cast<std::uintptr_t>(r[REG_RIP]))) after_bare_fork();
+    return 0;
 }
 
 /// One whose parent's memory it shares: the two must not come back through the same frame.

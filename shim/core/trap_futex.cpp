@@ -36,7 +36,8 @@ long wait_for_word(const syscalls::arguments& a) noexcept {
     const auto here = [&] { return call() == 0 ? 0L : static_cast<long>(-errno); }; // the kernel says what is wrong, and does not wait
     std::uint32_t now = 0;
     timespec limit{};
-    if (a[0] % static_cast<long>(sizeof now) != 0 || !copy_from_caller(&now, reinterpret_cast<const void*>(a[0]), sizeof now)) return here();
+    if (a[0] % static_cast<long>(sizeof now) != 0) return here();
+    if (!copy_from_caller(&now, reinterpret_cast<const void*>(a[0]), sizeof now)) return here();
     if (a[3] != 0 && (!copy_from_caller(&limit, reinterpret_cast<const void*>(a[3]), sizeof limit) || limit.tv_sec < 0 ||
                       limit.tv_nsec < 0 || limit.tv_nsec >= 1'000'000'000))
         return here();

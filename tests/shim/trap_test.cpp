@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // With --trap: system calls by instruction, and those inside libc, are served as if they had been made by name.
 #include "ticker.hpp"
+#include "by_instruction.h"
 #include "trap_test.h"
 
 #include <catch2/catch.hpp>
 #include <weft/errors.hpp>
-#include <weft/hub.hpp>
 
 #include <csetjmp>
 #include <csignal>
@@ -35,9 +35,6 @@ long address(T* p) {
     return reinterpret_cast<long>(p);
 }
 
-long raw(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
-    return by_instruction(number, a, b, c, d, e, f);
-}
 
 char text[256];
 const timespec blocking_timespec{0, 60'000'000};
@@ -50,7 +47,7 @@ void check_blocked(const outcome& o) {
 
 std::uint64_t blocked_signals() {
     std::uint64_t mask = 0;
-    raw(SYS_rt_sigprocmask, SIG_BLOCK, 0, address(&mask), 8);
+    by_instruction(SYS_rt_sigprocmask, SIG_BLOCK, 0, address(&mask), 8);
     return mask;
 }
 
@@ -69,22 +66,23 @@ void handle(int number, void (*handler)(int), int flags) {
 
 TEST_CASE("an inline read lets other fibers run") {
     pair p = pair::stream();
-    const outcome o = in_fiber([&] { return raw(SYS_read, p[0], address(text), 100); }, [&] { CHECK(::write(p[1], "hello", 5) == 5); });
+    const outcome o = in_fiber([&] { return by_instruction(SYS_read, p[0], address(text), 100); },
+                               [&] { CHECK(::write(p[1], "hello", 5) == 5); });
     CHECK(o.result == 5);
     CHECK(std::memcmp(text, "hello", 5) == 0);
     CHECK(o.error == 0);
     check_blocked(o);
     p.close(1);
-    CHECK(in_fiber([&] { return raw(SYS_read, p[0], address(text), 100); }).result == 0);
-    CHECK(in_fiber([&] { return raw(SYS_read, -1, address(text), 100); }).result == -EBADF);
-    CHECK(in_fiber([&] { return raw(SYS_read, -1, address(text), 100); }).error == 0); // errno is libc's affair
+    CHECK(in_fiber([&] { return by_instruction(SYS_read, p[0], address(text), 100); }).result == 0);
+    CHECK(in_fiber([&] { return by_instruction(SYS_read, -1, address(text), 100); }).result == -EBADF);
+    CHECK(in_fiber([&] { return by_instruction(SYS_read, -1, address(text), 100); }).error == 0); // errno is libc's affair
 }
 
 TEST_CASE("an inline write to a full pipe lets other fibers run") {
     pair p = pair::pipe();
     static const std::array<char, 65536> zeros{};
     REQUIRE(::write(p[1], zeros.data(), zeros.size()) == 65536);
-    const outcome o = in_fiber([&] { return raw(SYS_write, p[1], address(zeros.data()), 10000); },
+    const outcome o = in_fiber([&] { return by_instruction(SYS_write, p[1], address(zeros.data()), 10000); },
                                [&] {
                                    std::array<char, 65536> into;
                                    CHECK(::read(p[0], into.data(), into.size()) > 0);
@@ -96,22 +94,22 @@ TEST_CASE("an inline write to a full pipe lets other fibers run") {
 TEST_CASE("inline sleeps and polls let other fibers run") {
     pair p = pair::stream();
     const std::vector<std::pair<const char*, std::function<long()>>> calls{
-        {"nanosleep", [] { return raw(SYS_nanosleep, address(&blocking_timespec)); }},
-        {"clock_nanosleep", [] { return raw(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, address(&blocking_timespec)); }},
-        {"poll", [&] { pollfd one{p[0], POLLIN, 0}; return raw(SYS_poll, address(&one), 1, 60); }},
+        {"nanosleep", [] { return by_instruction(SYS_nanosleep, address(&blocking_timespec)); }},
+        {"clock_nanosleep", [] { return by_instruction(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, address(&blocking_timespec)); }},
+        {"poll", [&] { pollfd one{p[0], POLLIN, 0}; return by_instruction(SYS_poll, address(&one), 1, 60); }},
         {"ppoll",
          [&] {
              timespec t = blocking_timespec;
              pollfd one{p[0], POLLIN, 0};
-             const long result = raw(SYS_ppoll, address(&one), 1, address(&t), 0, 8);
+             const long result = by_instruction(SYS_ppoll, address(&one), 1, address(&t), 0, 8);
              CHECK(t.tv_nsec == 0);
              return result;
          }},
-        {"select", [] { timeval v{0, 60'000}; return raw(SYS_select, 0, 0, 0, 0, address(&v)); }},
+        {"select", [] { timeval v{0, 60'000}; return by_instruction(SYS_select, 0, 0, 0, 0, address(&v)); }},
         {"futex",
          [] {
              std::uint32_t word = 5;
-             const long result = raw(SYS_futex, address(&word), FUTEX_WAIT_PRIVATE, 5, address(&blocking_timespec));
+             const long result = by_instruction(SYS_futex, address(&word), FUTEX_WAIT_PRIVATE, 5, address(&blocking_timespec));
              return result == -ETIMEDOUT ? 0 : result;
          }},
     };
@@ -126,14 +124,15 @@ TEST_CASE("inline sleeps and polls let other fibers run") {
 
 TEST_CASE("an inline futex wait is woken by an inline wake of another fiber") {
     std::uint32_t word = 0;
-    const outcome o = in_fiber([&] { return raw(SYS_futex, address(&word), FUTEX_WAIT_PRIVATE, 0); },
+    const outcome o = in_fiber([&] { return by_instruction(SYS_futex, address(&word), FUTEX_WAIT_PRIVATE, 0); },
                                [&] {
                                    word = 1;
-                                   while (raw(SYS_futex, address(&word), FUTEX_WAKE_PRIVATE, 1) == 0) weft::this_fiber::sleep_for(1ms);
+                                   while (by_instruction(SYS_futex, address(&word), FUTEX_WAKE_PRIVATE, 1) == 0)
+                                       weft::this_fiber::sleep_for(1ms);
                                });
     CHECK(o.result == 0);
     check_blocked(o);
-    CHECK(in_fiber([&] { return raw(SYS_futex, address(&word), FUTEX_WAIT_PRIVATE, 0); }).result == -EAGAIN);
+    CHECK(in_fiber([&] { return by_instruction(SYS_futex, address(&word), FUTEX_WAIT_PRIVATE, 0); }).result == -EAGAIN);
 }
 
 TEST_CASE("what libc waits for inside lets other fibers run") {
@@ -153,8 +152,8 @@ TEST_CASE("a kill and a time-out reach into a trapped call") {
     pair p = pair::stream();
     long result = 0;
     auto killed = weft::spawn([&] {
-        result = raw(SYS_read, p[0], address(text), 100);
-        CHECK(raw(SYS_nanosleep, address(&blocking_timespec)) == -ECANCELED);
+        result = by_instruction(SYS_read, p[0], address(text), 100);
+        CHECK(by_instruction(SYS_nanosleep, address(&blocking_timespec)) == -ECANCELED);
     });
     weft::this_fiber::sleep_for(20ms);
     killed.kill();
@@ -163,7 +162,7 @@ TEST_CASE("a kill and a time-out reach into a trapped call") {
     auto f = weft::spawn([&] {
         try {
             weft::with_timeout(30ms, [&] {
-                timed = raw(SYS_read, p[0], address(text), 100);
+                timed = by_instruction(SYS_read, p[0], address(text), 100);
                 weft::this_fiber::yield();
             });
         } catch (const weft::timeout_error&) {
@@ -189,26 +188,26 @@ TEST_CASE("a trapped rt_sigprocmask changes the mask, and never keeps the trap o
         const std::uint64_t all = ~std::uint64_t{0}, usr1 = std::uint64_t{1} << (SIGUSR1 - 1), none = 0;
         std::uint64_t old = 0;
         const std::uint64_t before = blocked_signals();
-        CHECK(raw(SYS_rt_sigprocmask, SIG_SETMASK, address(&usr1), address(&old), 8) == 0);
+        CHECK(by_instruction(SYS_rt_sigprocmask, SIG_SETMASK, address(&usr1), address(&old), 8) == 0);
         CHECK(old == before);
         CHECK(blocked_signals() == usr1);
-        CHECK(raw(SYS_rt_sigprocmask, SIG_BLOCK, address(&all), 0, 8) == 0);
+        CHECK(by_instruction(SYS_rt_sigprocmask, SIG_BLOCK, address(&all), 0, 8) == 0);
         CHECK((blocked_signals() & usr1) != 0);
         CHECK((blocked_signals() >> (SIGSYS - 1) & 1) == 0);
-        CHECK(raw(SYS_nanosleep, address(&blocking_timespec)) == 0); // trapped, so alive
-        CHECK(raw(SYS_rt_sigprocmask, SIG_UNBLOCK, address(&usr1), 0, 8) == 0);
+        CHECK(by_instruction(SYS_nanosleep, address(&blocking_timespec)) == 0); // trapped, so alive
+        CHECK(by_instruction(SYS_rt_sigprocmask, SIG_UNBLOCK, address(&usr1), 0, 8) == 0);
         CHECK((blocked_signals() & usr1) == 0);
-        CHECK(raw(SYS_rt_sigprocmask, SIG_SETMASK, address(&none), 0, 8) == 0);
+        CHECK(by_instruction(SYS_rt_sigprocmask, SIG_SETMASK, address(&none), 0, 8) == 0);
         CHECK(blocked_signals() == 0);
-        CHECK(raw(SYS_rt_sigprocmask, SIG_SETMASK, address(&none), 0, 16) == -EINVAL);
-        CHECK(raw(SYS_rt_sigprocmask, 77, address(&none), 0, 8) == -EINVAL);
-        CHECK(raw(SYS_rt_sigprocmask, SIG_BLOCK, 8, 0, 8) == -EFAULT);
-        CHECK(raw(SYS_rt_sigprocmask, SIG_BLOCK, 0, 8, 8) == -EFAULT);
+        CHECK(by_instruction(SYS_rt_sigprocmask, SIG_SETMASK, address(&none), 0, 16) == -EINVAL);
+        CHECK(by_instruction(SYS_rt_sigprocmask, 77, address(&none), 0, 8) == -EINVAL);
+        CHECK(by_instruction(SYS_rt_sigprocmask, SIG_BLOCK, 8, 0, 8) == -EFAULT);
+        CHECK(by_instruction(SYS_rt_sigprocmask, SIG_BLOCK, 0, 8, 8) == -EFAULT);
         sigset_t full, was;
         sigfillset(&full);
         CHECK(::pthread_sigmask(SIG_SETMASK, &full, &was) == 0);
         weft::this_fiber::sleep_for(5ms);
-        CHECK(raw(SYS_getppid) == ::getppid());
+        CHECK(by_instruction(SYS_getppid) == ::getppid());
         CHECK(::pthread_sigmask(SIG_SETMASK, &was, nullptr) == 0);
     }).join();
 }
@@ -219,8 +218,8 @@ TEST_CASE("the main fiber waits with all signals blocked while another is trappe
     sigfillset(&all);
     long result = 0;
     auto other = weft::spawn([&] {
-        for (int i = 0; i < 10; ++i) raw(SYS_nanosleep, address(&blocking_timespec));
-        result = raw(SYS_write, p[1], address("x"), 1);
+        for (int i = 0; i < 10; ++i) by_instruction(SYS_nanosleep, address(&blocking_timespec));
+        result = by_instruction(SYS_write, p[1], address("x"), 1);
     });
     pollfd one{p[0], POLLIN, 0};
     CHECK(::ppoll(&one, 1, nullptr, &all) == 1);
@@ -236,10 +235,10 @@ TEST_CASE("a handler's own system calls are served, and nested ones too") {
     in_handler = 0;
     handle(SIGUSR1, [](int) {
         caught = caught + 1;
-        in_handler = raw(SYS_read, p[0], address(text), 1); // the fiber that it interrupted waits here
+        in_handler = by_instruction(SYS_read, p[0], address(text), 1); // the fiber that it interrupted waits here
     }, 0);
     ticker t;
-    auto f = weft::spawn([] { CHECK(raw(SYS_tgkill, ::getpid(), ::gettid(), SIGUSR1) == 0); });
+    auto f = weft::spawn([] { CHECK(by_instruction(SYS_tgkill, ::getpid(), ::gettid(), SIGUSR1) == 0); });
     weft::this_fiber::sleep_for(30ms);
     CHECK(in_handler == 0);
     CHECK(t.ticks() >= 5);
@@ -254,11 +253,11 @@ TEST_CASE("a handler that jumps out of a trapped call leaves the trap on") {
     handle(SIGUSR1, [](int) { siglongjmp(way_out, 1); }, 0);
     weft::spawn([] {
         if (sigsetjmp(way_out, 1) == 0) {
-            raw(SYS_tgkill, ::getpid(), ::gettid(), SIGUSR1);
+            by_instruction(SYS_tgkill, ::getpid(), ::gettid(), SIGUSR1);
             FAIL("it came back");
         }
     }).join();
-    const outcome o = in_fiber([] { return raw(SYS_nanosleep, address(&blocking_timespec)); });
+    const outcome o = in_fiber([] { return by_instruction(SYS_nanosleep, address(&blocking_timespec)); });
     CHECK(o.result == 0);
     check_blocked(o);
     ::signal(SIGUSR1, SIG_DFL);
@@ -273,7 +272,7 @@ TEST_CASE("a fault in trapped code is the program's") {
         else faulted = true;
     }).join();
     CHECK(faulted);
-    const outcome o = in_fiber([] { return raw(SYS_nanosleep, address(&blocking_timespec)); });
+    const outcome o = in_fiber([] { return by_instruction(SYS_nanosleep, address(&blocking_timespec)); });
     check_blocked(o);
     ::signal(SIGSEGV, SIG_DFL);
 }
@@ -289,11 +288,11 @@ TEST_CASE("SIGSYS stays the program's") {
     weft::spawn([] {
         ::raise(SIGSYS);
         CHECK(caught == 1);
-        CHECK(raw(SYS_tgkill, ::getpid(), ::gettid(), SIGSYS) == 0);
+        CHECK(by_instruction(SYS_tgkill, ::getpid(), ::gettid(), SIGSYS) == 0);
         CHECK(caught == 2);
-        CHECK(raw(SYS_getppid) == ::getppid());
+        CHECK(by_instruction(SYS_getppid) == ::getppid());
     }).join();
-    const outcome o = in_fiber([] { return raw(SYS_nanosleep, address(&blocking_timespec)); });
+    const outcome o = in_fiber([] { return by_instruction(SYS_nanosleep, address(&blocking_timespec)); });
     check_blocked(o);
     CHECK(::signal(SIGSYS, SIG_IGN) != SIG_ERR);
     ::raise(SIGSYS);
@@ -315,17 +314,16 @@ TEST_CASE("a child of fork is trapped as its parent") {
     for (const long number : {-1L, long{SYS_fork}, long{SYS_clone}}) {
         INFO(number);
         weft::spawn([&] {
-            const long child = number < 0 ? ::fork() : raw(number, number == SYS_clone ? SIGCHLD : 0);
+            const long child = number < 0 ? ::fork() : by_instruction(number, number == SYS_clone ? SIGCHLD : 0);
             if (child == 0) {
                 ::alarm(10);
-                if (number >= 0) weft::fork_reinit();
                 bool ran = false;
                 weft::spawn([&] { ran = true; });
-                raw(SYS_nanosleep, address(&blocking_timespec));
-                raw(SYS_exit_group, ran ? 42 : 1);
+                by_instruction(SYS_nanosleep, address(&blocking_timespec));
+                by_instruction(SYS_exit_group, ran ? 42 : 1);
             }
             int status = 0;
-            CHECK(raw(SYS_wait4, child, address(&status)) == child);
+            CHECK(by_instruction(SYS_wait4, child, address(&status)) == child);
             CHECK(WIFEXITED(status));
             CHECK(WEXITSTATUS(status) == 42);
         }).join();
@@ -335,7 +333,7 @@ TEST_CASE("a child of fork is trapped as its parent") {
 TEST_CASE("threads, vfork and posix_spawn work in trapped code") {
     weft::spawn([] {
         int ran = 0;
-        std::thread([&] { ran = raw(SYS_getppid) == ::getppid() ? 1 : 2; }).join();
+        std::thread([&] { ran = by_instruction(SYS_getppid) == ::getppid() ? 1 : 2; }).join();
         CHECK(ran == 1);
         const pid_t child = ::vfork();
         if (child == 0) ::_exit(5);
@@ -348,7 +346,7 @@ TEST_CASE("threads, vfork and posix_spawn work in trapped code") {
         REQUIRE(::waitpid(spawned, &status, 0) == spawned);
         CHECK(WEXITSTATUS(status) == 6);
     }).join();
-    const outcome o = in_fiber([] { return raw(SYS_nanosleep, address(&blocking_timespec)); });
+    const outcome o = in_fiber([] { return by_instruction(SYS_nanosleep, address(&blocking_timespec)); });
     check_blocked(o);
 }
 
@@ -357,7 +355,7 @@ TEST_CASE("a thread with a hub of its own is trapped too") {
         ticker t;
         auto f = weft::spawn([&] {
             const int before = t.ticks();
-            CHECK(raw(SYS_nanosleep, address(&blocking_timespec)) == 0);
+            CHECK(by_instruction(SYS_nanosleep, address(&blocking_timespec)) == 0);
             CHECK(t.ticks() >= before + 10);
         });
         f.join();
@@ -374,11 +372,11 @@ TEST_CASE("two hundred fibers in trapped reads at once") {
         pairs.push_back(std::make_unique<pair>(fds[0], fds[1]));
         readers.push_back(weft::spawn([&sum, fd = fds[0]] {
             char c[4];
-            for (int k = 0; k < 20; ++k) sum += static_cast<int>(raw(SYS_read, fd, address(c), 1));
+            for (int k = 0; k < 20; ++k) sum += static_cast<int>(by_instruction(SYS_read, fd, address(c), 1));
         }));
     }
     for (int k = 0; k < 20; ++k)
-        for (const auto& p : pairs) CHECK(raw(SYS_write, (*p)[1], address("x"), 1) == 1);
+        for (const auto& p : pairs) CHECK(by_instruction(SYS_write, (*p)[1], address("x"), 1) == 1);
     for (auto& r : readers) r.join(patience);
     CHECK(sum == 200 * 20);
 }
