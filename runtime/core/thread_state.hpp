@@ -21,7 +21,7 @@ class stack_cache;
 struct thread_state {
     hub* current_hub = nullptr;
     fiber_core* running = nullptr; // the fiber that runs; null in the hub's own loop and on threads without a hub
-    int inside = 0;                // > 0: weft itself is making calls (invariant 8)
+    int inside = 0;                // > 0: weft itself is making calls (invariant 8); from `vforked` on, a child of vfork
     stack_cache* stacks = nullptr; // the hub's
     // Where errno and the C++ exception globals lie; set with the hub, for the switch.
     int* errno_address = nullptr;
@@ -35,6 +35,11 @@ struct thread_state {
 };
 
 extern WEFT_API constinit thread_local thread_state this_thread_state __attribute__((tls_model("initial-exec")));
+
+/// What vfork adds to `inside` until its child has called exec or ended: the child runs on the parent's memory, this thread_state included, but
+/// in another process, so every call of it is the real one and leaves all that weft knows alone.
+inline constexpr int vforked = 1 << 16;
+inline bool in_vforked_child() noexcept { return this_thread_state.inside >= vforked; }
 
 /// While it lives, calls of the shim on this kernel thread are the real ones.
 class inside_weft {

@@ -21,7 +21,7 @@ namespace {
 constexpr unsigned unshare = 1U << 1, only_mark = 1U << 2;
 constexpr int scm_pidfd = 4;
 
-bool weft_calls() noexcept { return rt::this_thread_state.inside > 0; }
+bool weft_calls() noexcept { return rt::this_thread_state.inside > 0 && !rt::in_vforked_child(); }
 
 /// Whether closing it may wait for what was sent (SO_LINGER), on a fiber, where others would have to wait too.
 bool closes_slowly(int fd) noexcept {

@@ -5,6 +5,7 @@
 // without waiting; if nothing is ready, the fiber waits for the first edge and asks again.
 
 #include "calls/wait.hpp"
+#include "core/call_mask.hpp"
 #include "core/real.hpp"
 #include "core/trap.hpp"
 
@@ -103,7 +104,8 @@ int wait_for(std::size_t count, deadline until, const sigset_t* caller_mask, boo
     const int at_once = ask();
     if (at_once != 0) return at_once;
     signals::wait signals;
-    const temporary_mask here(caller_mask == nullptr ? nullptr : &mask, signals);
+    call_mask here; // other fibers take no signals
+    if (caller_mask != nullptr && signals.is_main()) here.begin(SIG_SETMASK, mask);
     if (signals.interrupted(false)) return fail(EINTR);
     if (until.expired()) {
         rt::yield_quietly(); // a program that polls in a loop must not hold the hub

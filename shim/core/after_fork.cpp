@@ -3,6 +3,7 @@
 
 #include "calls/child_watch.hpp"
 #include "core/signals.hpp"
+#include "core/trap.hpp"
 
 #include <weft/hub.hpp>
 
@@ -15,6 +16,7 @@ void watch_forks() noexcept { ::pthread_atfork(nullptr, nullptr, &child_watch::a
 void after_bare_fork() noexcept {
     child_watch::after_fork();
     signals::after_fork();
+    trap::after_fork();
     weft::fork_reinit();
 }
 

@@ -4,6 +4,7 @@
 #include "core/private_fd.hpp"
 #include "core/readiness.hpp"
 #include "core/sys.hpp"
+#include "core/thread_state.hpp"
 
 #include <atomic>
 #include <cerrno>
@@ -131,7 +132,7 @@ int descriptor::low_water_mark(int fd) const noexcept {
 void descriptor::low_water_mark_set() noexcept { marks_set.store(true, std::memory_order_relaxed); }
 
 void descriptor::opened(int fd) noexcept {
-    if (fd < 0) return;
+    if (fd < 0 || rt::in_vforked_child()) return;
     rt::readiness::opened(fd);
     descriptor& d = of(fd);
     d.reset();
@@ -139,6 +140,7 @@ void descriptor::opened(int fd) noexcept {
 }
 
 void descriptor::closing(int fd) noexcept {
+    if (rt::in_vforked_child()) return;
     rt::readiness::closing(fd);
     if (descriptor* d = find(fd)) d->reset();
 }

@@ -16,7 +16,9 @@
 #include <resolv.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -70,6 +72,13 @@ int __open64_2(const char* path, int flags);
 int __openat_2(int directory, const char* path, int flags);
 int __openat64_2(int directory, const char* path, int flags);
 int __sigaction(int number, const struct sigaction* wanted, struct sigaction* old) noexcept;
+struct termios;
+int openpty(int* master, int* slave, char* name, const termios* settings, const winsize* size) noexcept;
+int forkpty(int* master, char* name, const termios* settings, const winsize* size) noexcept;
+int login_tty(int fd) noexcept;
+pid_t __fork() noexcept;
+pid_t __vfork() noexcept;
+int __clone(int (*function)(void*), void* stack, int flags, void* argument, ...) noexcept;
 pid_t __wait(int* status);
 pid_t __waitpid(pid_t pid, int* status, int options);
 sighandler_t bsd_signal(int number, sighandler_t handler) noexcept;

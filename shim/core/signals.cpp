@@ -149,7 +149,7 @@ constinit range libc_code;
 /// The one handler that the kernel knows.
 void on_signal(int number, siginfo_t* info, void* context) noexcept {
     const auto& registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
-    if (rt::hub* h = rt::hub::current(); h != nullptr) {
+    if (rt::hub* h = rt::hub::current(); h != nullptr && !rt::in_vforked_child()) {
         const rt::fiber_core* running = this_thread_state.running;
         const bool on_hub = running == nullptr || h->owns_stack_at(static_cast<std::uintptr_t>(registers[REG_RSP]));
         this_thread_state.signals = true; // also where the handler runs at once: the main fiber may wait, or be about to
@@ -166,7 +166,7 @@ void on_signal(int number, siginfo_t* info, void* context) noexcept {
     const trap::program_code its_own;
     a.sa_sigaction(number, info, context);
     this_thread_state.inside -= marks;
-    handler_returned();
+    if (!rt::in_vforked_child()) handler_returned();
 }
 
 struct found_code {
@@ -225,7 +225,19 @@ void wait::close() noexcept {
     run_recorded();
 }
 
+namespace {
+
+/// A child of vfork changes what the kernel knows of it, and nothing that its parent knows.
+int vforked_action(int number, const struct sigaction* wanted, struct sigaction* old) noexcept {
+    const int result = real().sigaction(number, wanted, old);
+    if (result == 0 && old != nullptr && (old->sa_flags & SA_SIGINFO) != 0 && old->sa_sigaction == on_signal) *old = wanted_action(number);
+    return result;
+}
+
+} // namespace
+
 int action(int number, const struct sigaction* wanted, struct sigaction* old) noexcept {
+    if (rt::in_vforked_child()) return vforked_action(number, wanted, old);
     if (number == SIGSYS) return trap::action(wanted, old);
     const trap::untrapped here;
     if (this_thread_state.inside != 0 || !may_wait(number)) {

@@ -324,10 +324,12 @@ void trap_fibers() noexcept {
     };
 }
 
+void after_fork() noexcept {
+    if (on_here) switch_on();
+}
+
 void initialise() noexcept {
-    ::pthread_atfork(nullptr, nullptr, [] {
-        if (on_here) switch_on();
-    });
+    ::pthread_atfork(nullptr, nullptr, &after_fork);
 }
 
 } // namespace weft::shim::trap

@@ -79,6 +79,9 @@ void forbid() noexcept;
 /// All code of fibers is trapped, from its hub's start on. Says so on stderr where the kernel cannot.
 void trap_fibers() noexcept;
 
+/// In the child of a fork, where the kernel traps nothing.
+void after_fork() noexcept;
+
 /// Numbered in init.cpp.
 void initialise() noexcept;
 
