@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/real.hpp"
 
+#include "core/libc_names.hpp"
 #include "core/log.hpp"
 #include "core/sys.hpp"
 
@@ -15,8 +16,8 @@ namespace {
 
 template <class F>
 void resolve(F*& pointer, const char* name) noexcept {
-    void* found = ::dlsym(RTLD_NEXT, name);
-    if (found == nullptr) found = ::dlvsym(RTLD_NEXT, name, "GLIBC_2.2.5"); // what libc keeps for old binaries only
+    // A name that libc keeps for old binaries only has the first version there was. Asking by dlsym would allocate.
+    void* found = look_up_in_libc(name) == libc_name::old ? ::dlvsym(RTLD_NEXT, name, "GLIBC_2.2.5") : ::dlsym(RTLD_NEXT, name);
     if (found == nullptr) {
         rt::log_line line;
         line << "libc has no " << name << "; this weft was built for another one";
