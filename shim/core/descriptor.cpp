@@ -146,6 +146,7 @@ void descriptor::closing(int fd) noexcept {
 }
 
 void descriptor::closing(int first, int last) noexcept {
+    if (rt::in_vforked_child()) return;
     rt::readiness::closing(first, last);
     for (std::int64_t fd = first < 0 ? 0 : first; fd <= last && fd < chunk_records * chunk_count; ++fd) {
         const auto number = static_cast<int>(fd);
@@ -155,13 +156,13 @@ void descriptor::closing(int first, int last) noexcept {
 }
 
 void descriptor::received(int fd) noexcept {
-    if (fd < 0) return;
+    if (fd < 0 || rt::in_vforked_child()) return;
     opened(fd);
     of(fd).made_here_ = false;
 }
 
 void descriptor::duplicated(int original, int fd) noexcept {
-    if (fd < 0) return;
+    if (fd < 0 || rt::in_vforked_child()) return;
     const descriptor* d = find(original);
     const bool made_here = d != nullptr && d->made_here_;
     opened(fd);

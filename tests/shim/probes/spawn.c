@@ -123,6 +123,7 @@ PROBE(vfork_shares) {
         close(p[0]);
         dup2(p[1], 0);
         for (int fd = 3; fd < 1024; ++fd) close(fd);
+        close_range(0, ~0U, 0);
         shared = 5;
         _exit(21);
     }
