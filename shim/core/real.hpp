@@ -26,6 +26,7 @@
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/select.h>
@@ -61,6 +62,9 @@ ssize_t __pread64(int fd, void* buffer, std::size_t size, off64_t offset);
 ssize_t __pwrite64(int fd, const void* buffer, std::size_t size, off64_t offset);
 ssize_t __pread_chk(int fd, void* buffer, std::size_t size, off_t offset, std::size_t capacity);
 ssize_t __pread64_chk(int fd, void* buffer, std::size_t size, off64_t offset, std::size_t capacity);
+int __poll(pollfd* fds, nfds_t count, int timeout);
+int __select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* timeout);
+int __sched_yield() noexcept;
 int __close(int fd);
 int __dup2(int from, int to) noexcept;
 int __pipe(int fds[2]) noexcept;

@@ -9,6 +9,7 @@ import unittest
 
 import exported_symbols
 import include_direction
+import libc_names
 import public_header
 
 COMPILER = os.environ.get("CXX", "g++")
@@ -163,6 +164,35 @@ class exported_symbols_test(in_a_folder):
     def test_empty_table_is_found(self):
         self.assertEqual(self.shim("int read_nothing() { return 0; } extern \"C\" int weft_x() { return 0; }", "")[0],
                          f"{self.root}/calls.def: names no call")
+
+
+class libc_names_test(in_a_folder):
+    LIBC = {"read", "pause", "strlen"}
+
+    def offences(self, calls="WEFT_CALL(read, io)\n", may_wait='WEFT_MAY_WAIT(read, io, "")\nWEFT_MAY_WAIT(pause, signal, "why")\n',
+                 never="[why]\nstrlen\n", version=(2, 36), still_open=()):
+        return libc_names.offences(libc_names.named(self.write("calls.def", calls), "WEFT_CALL"),
+                                   libc_names.named(self.write("may_wait.def", may_wait), "WEFT_MAY_WAIT"),
+                                   libc_names.listed(self.write("never.txt", never)), self.LIBC, version, still_open)
+
+    def test_a_complete_list_is_right(self):
+        self.assertEqual(self.offences(), ([], [], []))
+
+    def test_a_gap_is_found_or_said(self):
+        gap = 'WEFT_MAY_WAIT(read, io, "")\nWEFT_MAY_WAIT(pause, signal, "")\n'
+        self.assertEqual(self.offences(may_wait=gap)[0], ["pause: may wait, and is neither served nor excused"])
+        self.assertEqual(self.offences(may_wait=gap, still_open=("signal",))[:2], ([], ["pause"]))
+
+    def test_a_name_that_nobody_classified_is_found(self):
+        self.assertEqual(self.offences(never="")[0], ["strlen: exported by libc, and nobody says whether it waits"])
+        self.assertEqual(self.offences(never="", version=(2, 41)), ([], [], ["strlen"]))
+
+    def test_a_contradiction_is_found(self):
+        self.assertEqual(self.offences(never="strlen pause\n")[0], ["pause: said to wait, and to never wait"])
+
+    def test_a_call_that_libc_has_not_is_found(self):
+        self.assertEqual(self.offences(calls="WEFT_CALL(read, io)\nWEFT_CALL(reed, io)\n")[0],
+                         ["reed: in the table of calls, but libc exports no such function"])
 
 
 if __name__ == "__main__":
