@@ -322,6 +322,7 @@ void trap_fibers() noexcept {
             line.write();
         }
     };
+    if (rt::hub::current() != nullptr) rt::hub_begins_or_ends(true);
 }
 
 void after_fork() noexcept {

@@ -10,6 +10,7 @@ preload   LD_PRELOAD=S P
 served    W run P, where every call goes through the runtime although the program has a single fiber
 preinit   LD_PRELOAD=S E, whose cases run from .preinit_array and once more, served, from main
 ticking   W run P with a second fiber that counts (object K): a line that took its time shows that it ran meanwhile
+trapped   as ticking, with --trap
 ctor      LD_PRELOAD=S:O true: O's constructor runs before the shim's
 inert     as preinit, but without the shim: shows that a probe itself does not mind being early
 
@@ -101,7 +102,7 @@ def compare(bare, other, mode):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", choices=["bare", "run", "preload", "served", "ticking", "preinit", "ctor", "inert"])
+    parser.add_argument("mode", choices=["bare", "run", "preload", "served", "ticking", "trapped", "preinit", "ctor", "inert"])
     parser.add_argument("--lines", required=True)
     parser.add_argument("--program", required=True)
     for name in ("early", "object", "ticker", "weft", "shim"):
@@ -115,6 +116,7 @@ def main():
         "preload": lambda: ([args.program], {"LD_PRELOAD": args.shim}),
         "served": lambda: ([args.weft, "run", args.program], {"WEFT_ALWAYS_SERVE": "1"}),
         "ticking": lambda: ([args.weft, "run", args.program], {"LD_PRELOAD": args.ticker}),
+        "trapped": lambda: ([args.weft, "run", "--trap", args.program], {"LD_PRELOAD": args.ticker}),
         "preinit": lambda: ([args.early], {"LD_PRELOAD": args.shim, "WEFT_ALWAYS_SERVE": "1"}),
         "ctor": lambda: (["/bin/true"], {"LD_PRELOAD": f"{args.shim}:{args.object}"}),
         "inert": lambda: ([args.early], {}),

@@ -39,7 +39,7 @@ void refuse_the_trap() {
 
 /// The program runs itself again as `--trap` would run it, what weft says going to a file.
 [[gnu::constructor]] void run_again(int, char** argv) {
-    if (std::getenv("WEFT_TRAP") != nullptr) return;
+    if (::fcntl(captured_stderr, F_GETFD) >= 0) return;
     ::setenv("WEFT_TRAP", "1", 1);
     const int file = ::open("/tmp", O_TMPFILE | O_RDWR, 0600);
     ::dup2(file, captured_stderr);
