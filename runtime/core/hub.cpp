@@ -26,6 +26,7 @@ constexpr std::size_t loop_stack_size = 64 * 1024;
 } // namespace
 
 constinit thread_local thread_state this_thread_state __attribute__((tls_model("initial-exec")));
+constinit std::atomic<bool> hub::was_made_{false};
 constinit signal_runner run_recorded_signals = nullptr;
 constinit hub_hook hub_begins_or_ends = nullptr;
 constinit const observer* fiber_observer = nullptr;
@@ -45,7 +46,7 @@ void parkable::make_ready() noexcept {
     f->owner->make_ready(*f);
 }
 
-bool parkable::wake(std::uint64_t epoch, wake_reason reason) noexcept {
+bool parkable::wake(std::uint64_t epoch, wake_reason reason, bool later) noexcept {
     std::uint64_t word = word_.load(std::memory_order_acquire);
     if (word >> 8 != epoch || !is_armed(word)) return false;
     // Once woken, it may run to its end on its own kernel thread, and that thread may end: nothing of it is touched then but what
@@ -57,7 +58,8 @@ bool parkable::wake(std::uint64_t epoch, wake_reason reason) noexcept {
     if (away) home->visit();
     const bool won = word_.compare_exchange_strong(word, epoch << 8 | woken | static_cast<std::uint8_t>(reason),
                                                    std::memory_order_acq_rel, std::memory_order_acquire);
-    if (won && fiber) make_ready();
+    if (won && fiber && later) home->make_ready_later(*static_cast<fiber_core*>(this));
+    else if (won && fiber) make_ready();
     if (won && !fiber) static_cast<thread_parker*>(this)->unblock();
     if (away) home->leave();
     return won;
@@ -280,6 +282,7 @@ hub::hub()
     : loop_stack_(acquire_stack(loop_stack_size)),
       loop_(loop_stack_.base, loop_stack_.size(), &hub::loop_entry, this),
       watcher_(*this), main_(*this) {
+    was_made_.store(true, std::memory_order_relaxed);
     time_ = now_ns();
     renew_slice();
     main_.state.store(fiber_state::running, std::memory_order_relaxed);

@@ -42,6 +42,8 @@ public:
     static hub* current() noexcept { return this_thread_state.current_hub; }
     /// The same, made if there is none.
     static hub& ensure();
+    /// Whether any thread of the process ever had one.
+    static bool was_made() noexcept { return was_made_.load(std::memory_order_relaxed); }
 
     // --- Suspending and resuming ---
 
@@ -54,6 +56,8 @@ public:
         if (current() == this && this_thread_state.running != &f) push_ready(f);
         else push_remote(f);
     }
+    /// The same, also from a handler that interrupted this hub's own work.
+    void make_ready_later(fiber_core& f) noexcept { push_remote(f); }
     /// Another kernel thread is about to wake a fiber of this hub, which keeps the hub until it leaves.
     void visit() noexcept { visitors_.fetch_add(1, std::memory_order_relaxed); }
     void leave() noexcept { visitors_.fetch_sub(1, std::memory_order_release); }
@@ -192,6 +196,7 @@ private:
     std::atomic<bool> hopeless_{false};             // blocked with nothing that could wake it but another thread
     std::atomic<bool> deadlocked_{false};           // set by the check: the main fiber is to be told
     hub* registry_next_ = nullptr;                  // guarded by the registry
+    static constinit std::atomic<bool> was_made_;
 };
 
 // The switch's path is inline: each function between a fiber and the jump costs a mispredicted return.

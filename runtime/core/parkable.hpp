@@ -35,7 +35,8 @@ public:
     }
     /// From any thread. True: this call woke it. The caller must know that the wait goes on, or that the parkable lives: it is in a
     /// list whose lock the caller holds, or the caller has a handle to the fiber.
-    bool wake(std::uint64_t epoch, wake_reason reason) noexcept;
+    /// `later`: the calling thread's hub may be in the midst of something, so the fiber goes where other threads' wakes go.
+    bool wake(std::uint64_t epoch, wake_reason reason, bool later = false) noexcept;
     /// The same where nobody else can wake it at this moment.
     bool wake_at_home(std::uint64_t epoch, wake_reason reason) noexcept {
         const std::uint64_t word = word_.load(std::memory_order_acquire);

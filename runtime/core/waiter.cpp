@@ -73,6 +73,8 @@ bool waiter::wake() noexcept {
     return self_.wake(epoch_, wake_reason::woken);
 }
 
+bool waiter::wake_later() noexcept { return self_.wake(epoch_, wake_reason::woken, true); }
+
 bool waiter::woken_at_home() const noexcept { return self_.woken_at_home; }
 
 wake_reason waiter::suspend(deadline d) noexcept {

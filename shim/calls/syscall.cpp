@@ -19,7 +19,7 @@
 #include "calls/wait.hpp"
 #include "core/real.hpp"
 #include "core/trap.hpp"
-#include "core/trap_futex.hpp"
+#include "threads/futex.hpp"
 
 #include "core/sys.hpp"
 
@@ -31,6 +31,10 @@
 
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449 // Linux 5.16
+#endif
 
 namespace weft::shim::syscalls {
 
@@ -136,7 +140,16 @@ long rt_sigtimedwait(const arguments& a) noexcept {
     return a[3] == mask_size ? plain<signal_wait::timed_wait>(a) : make(SYS_rt_sigtimedwait, a);
 }
 
-long futex(const arguments& a) noexcept { return trap::waits_for_word(a) ? trap::wait_for_word(a) : make(SYS_futex, a); }
+/// Locks have one protocol for fibers and threads, so these are served everywhere.
+long futex(const arguments& a) noexcept {
+    return futex::serve(from_register<std::uint32_t*>(a[0]), static_cast<int>(a[1]), static_cast<std::uint32_t>(a[2]),
+                        from_register<const timespec*>(a[3]), from_register<std::uint32_t*>(a[4]), static_cast<std::uint32_t>(a[5]));
+}
+
+long futex_waitv(const arguments& a) noexcept {
+    return futex::serve_waitv(from_register<const void*>(a[0]), static_cast<unsigned>(a[1]), static_cast<unsigned>(a[2]),
+                              from_register<const timespec*>(a[3]), static_cast<clockid_t>(a[4]));
+}
 
 /// libc's function returns the error, and has one word for what the kernel tells apart.
 long clock_nanosleep(const arguments& a) noexcept {
@@ -319,7 +332,8 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     waits(SYS_rt_sigsuspend, family::signal, rt_sigsuspend);
     waits(SYS_rt_sigtimedwait, family::signal, rt_sigtimedwait);
 
-    waits(SYS_futex, family::locks, futex);
+    t[SYS_futex] = {futex, futex, family::locks};
+    waits(SYS_futex_waitv, family::locks, futex_waitv);
 
     waits(SYS_nanosleep, family::time, plain<time::nanosleep>);
     waits(SYS_clock_nanosleep, family::time, clock_nanosleep);

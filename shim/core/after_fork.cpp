@@ -4,6 +4,7 @@
 #include "calls/child_watch.hpp"
 #include "core/signals.hpp"
 #include "core/trap.hpp"
+#include "threads/init.hpp"
 
 #include <weft/hub.hpp>
 
@@ -17,6 +18,7 @@ void after_bare_fork() noexcept {
     child_watch::after_fork();
     signals::after_fork();
     trap::after_fork();
+    locks::after_fork();
     weft::fork_reinit();
 }
 

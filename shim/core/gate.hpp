@@ -29,6 +29,11 @@ public:
     }
     /// Why a call is not served, or that it is: for the statistics.
     static stats::way way_of(family f) noexcept;
+    /// For calls that are served on any thread, since what they use has one protocol for all: locks. A preloaded program without a
+    /// hub has no fibers, so libc's own will do.
+    static bool open_everywhere(family f) noexcept {
+        return is_on(f) && (!preloaded_ || always_serve_ || rt::hub::was_made());
+    }
     static bool is_on(family f) noexcept { return (families_.load(std::memory_order_relaxed) >> bit(f) & 1) != 0; }
     static void switch_family(family f, bool on) noexcept {
         if (on) families_.fetch_or(1U << bit(f), std::memory_order_relaxed);

@@ -11,6 +11,7 @@
 // 7. The trap of system calls.
 // 8. Forks.
 // 9. Locks of FILEs, and what is written when the program exits.
+// 10. Locks.
 
 #include "calls/stdio.hpp"
 #include "core/after_fork.hpp"
@@ -19,6 +20,7 @@
 #include "core/shim_options.hpp"
 #include "core/signals.hpp"
 #include "core/trap.hpp"
+#include "threads/init.hpp"
 
 #include "core/log.hpp"
 #include "core/options.hpp"
@@ -83,6 +85,7 @@ void initialise() noexcept {
     if (options.trap) trap::trap_fibers();
     watch_forks();       // 8
     stdio::initialise(); // 9
+    locks::initialise(); // 10
     if (options.verbose) {
         rt::log_line line;
         line << "libweft-shim " << version << (preloaded ? " preloaded" : " linked") << " into process "

@@ -14,7 +14,9 @@
 #include <netdb.h>
 #include <poll.h>
 #include <resolv.h>
+#include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -99,6 +101,15 @@ int pthread_yield() noexcept;
 int __sigsuspend(const sigset_t* mask);
 int __sigpause(int number_or_mask, int is_number);
 int __xpg_sigpause(int number);
+int __pthread_mutex_lock(pthread_mutex_t* m) noexcept;
+int __pthread_mutex_trylock(pthread_mutex_t* m) noexcept;
+int __pthread_mutex_unlock(pthread_mutex_t* m) noexcept;
+int __pthread_rwlock_rdlock(pthread_rwlock_t* l) noexcept;
+int __pthread_rwlock_wrlock(pthread_rwlock_t* l) noexcept;
+int __pthread_rwlock_tryrdlock(pthread_rwlock_t* l) noexcept;
+int __pthread_rwlock_trywrlock(pthread_rwlock_t* l) noexcept;
+int __pthread_rwlock_unlock(pthread_rwlock_t* l) noexcept;
+int __pthread_once(pthread_once_t* control, void (*routine)());
 }
 
 namespace weft::shim {

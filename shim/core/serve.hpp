@@ -66,4 +66,22 @@ auto serve(Served served, A... arguments) {
     return real_of<c>()(arguments...);
 }
 
+template <call c, class Served, class... A>
+[[gnu::noinline]] auto serve_everywhere_counted(Served served, A... arguments) {
+    constexpr auto number = static_cast<std::size_t>(c);
+    const stats::one_call here(number, gate::way_of(family_of[number]));
+    const trap::untrapped weft;
+    if (gate::open_everywhere(family_of[number])) return served(arguments...);
+    return real_of<c>()(arguments...);
+}
+
+/// The same for calls that are served on every thread, also where there is no fiber (gate::open_everywhere).
+template <call c, class Served, class... A>
+auto serve_everywhere(Served served, A... arguments) {
+    if (__builtin_expect(stats::counting, 0)) return serve_everywhere_counted<c>(served, arguments...);
+    const trap::untrapped here;
+    if (gate::open_everywhere(family_of[static_cast<std::size_t>(c)])) return served(arguments...);
+    return real_of<c>()(arguments...);
+}
+
 } // namespace weft::shim

@@ -103,6 +103,8 @@ public:
 
     /// Makes the waiter runnable again; from any kernel thread. False: it was woken already, by whatever reason.
     bool wake() noexcept;
+    /// The same for who may have interrupted weft itself, in a signal handler: its own hub hears of it as of another thread's wake.
+    bool wake_later() noexcept;
     /// Waits until woken. Call it once.
     wake_reason suspend(deadline d = {}) noexcept;
     /// After suspend said `woken`: by a fiber of the same hub, which has left the object since.

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "threads/init.hpp"
+
+#include "threads/identity.hpp"
+#include "threads/once.hpp"
+#include "threads/table.hpp"
+
+#include <pthread.h>
+
+namespace weft::shim::locks {
+
+void initialise() noexcept {
+    identity_initialise();
+    ::pthread_atfork(nullptr, nullptr, &after_fork);
+}
+
+void after_fork() noexcept {
+    identity_after_fork();
+    table_after_fork();
+    once::after_fork();
+}
+
+} // namespace weft::shim::locks
