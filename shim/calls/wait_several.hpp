@@ -7,7 +7,6 @@
 #include "calls/wait.hpp"
 #include "core/call_mask.hpp"
 #include "core/real.hpp"
-#include "core/trap.hpp"
 
 #include <weft/detail/waiter.hpp>
 
@@ -55,26 +54,6 @@ private:
     rt::fd_interest* at_ = nullptr;
     std::size_t size_ = 0;
     std::size_t bytes_ = 0;
-};
-
-/// The call's own signal mask, while the main fiber waits: what it lets in ends the wait. Other fibers take no signals.
-class temporary_mask {
-public:
-    temporary_mask(const sigset_t* mask, const signals::wait& w) noexcept : used_(mask != nullptr && w.is_main()) {
-        if (!used_) return;
-        sigset_t wanted = *mask;
-        trap::let_through(wanted);
-        ::pthread_sigmask(SIG_SETMASK, &wanted, &before_);
-    }
-    temporary_mask(const temporary_mask&) = delete;
-    temporary_mask& operator=(const temporary_mask&) = delete;
-    ~temporary_mask() {
-        if (used_) ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-    }
-
-private:
-    const bool used_;
-    sigset_t before_;
 };
 
 /// Waits until a descriptor of the list may be ready. What the kernel does not let us watch (it limits how deep and in how many ways epoll

@@ -4,6 +4,8 @@
 // Signal masks that a call puts in force while the main fiber waits in it (pselect, ppoll, epoll_pwait, system). The kernel thread has them, and
 // other fibers run on it meanwhile: children that these make must have the program's mask.
 
+#include "core/trap.hpp"
+
 #include <csignal>
 
 #include <pthread.h>
@@ -17,7 +19,8 @@ public:
     call_mask& operator=(const call_mask&) = delete;
     ~call_mask() { end(); }
 
-    void begin(int how, const sigset_t& set) noexcept {
+    void begin(int how, sigset_t set) noexcept {
+        trap::let_through(set);
         ::pthread_sigmask(how, &set, &before_);
         outer_ = in_force;
         in_force = this;
