@@ -44,33 +44,50 @@ void on_fault(int signal, siginfo_t* info, void*) noexcept {
     if (sent) sys::call(SYS_tgkill, sys::getpid(), sys::gettid(), signal);
 }
 
+constinit thread_local void* installed __attribute__((tls_model("initial-exec"))) = nullptr; // read in handlers
+
 /// The thread's alternate stack, given back when it ends.
 struct alternate_stack {
     void* memory = nullptr;
     void install() noexcept {
         stack_t now{};
-        if (memory != nullptr || ::sigaltstack(nullptr, &now) != 0 || (now.ss_flags & SS_DISABLE) == 0) return;
+        if (memory != nullptr || set(nullptr, &now) != 0 || (now.ss_flags & SS_DISABLE) == 0) return;
         void* p = ::mmap(nullptr, alternate_stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (p == MAP_FAILED) return;
-        stack_t mine{};
-        mine.ss_sp = p;
-        mine.ss_size = alternate_stack_size;
-        if (::sigaltstack(&mine, nullptr) == 0) memory = p;
-        else ::munmap(p, alternate_stack_size);
+        installed = memory = p;
+        put_back();
     }
+    void put_back() noexcept {
+        if (memory == nullptr) return;
+        stack_t mine{};
+        mine.ss_sp = memory;
+        mine.ss_size = alternate_stack_size;
+        set(&mine, nullptr);
+    }
+    /// Past the shim, which would take it for the program's.
+    static long set(const stack_t* wanted, stack_t* old) noexcept { return sys::call(SYS_sigaltstack, sys::arg(wanted), sys::arg(old)); }
     ~alternate_stack() {
         if (memory == nullptr) return;
+        installed = nullptr;
         stack_t now{};
-        if (::sigaltstack(nullptr, &now) == 0 && now.ss_sp == memory) {
+        if (set(nullptr, &now) == 0 && now.ss_sp == memory) {
             stack_t off{};
             off.ss_flags = SS_DISABLE;
-            ::sigaltstack(&off, nullptr);
+            set(&off, nullptr);
         }
         ::munmap(memory, alternate_stack_size);
     }
 };
 
+thread_local alternate_stack this_threads;
+
 } // namespace
+
+bool is_overflow_stack(const void* begin) noexcept { return begin != nullptr && begin == installed; }
+
+void restore_overflow_stack() noexcept {
+    if (installed != nullptr) this_threads.put_back();
+}
 
 bool reports_overflow(const struct sigaction& action) noexcept {
     return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == on_fault;
@@ -78,8 +95,7 @@ bool reports_overflow(const struct sigaction& action) noexcept {
 
 void install_overflow_report() noexcept {
     if constexpr (sanitizer::asan || sanitizer::tsan) return; // they report it themselves
-    thread_local alternate_stack alternate;
-    alternate.install();
+    this_threads.install();
     const inside_weft inside;
     struct sigaction now {};
     if (::sigaction(SIGSEGV, nullptr, &now) != 0 || (now.sa_flags & SA_SIGINFO) != 0 || now.sa_handler != SIG_DFL)

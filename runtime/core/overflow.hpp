@@ -14,4 +14,9 @@ void install_overflow_report() noexcept;
 /// Whether that is weft's own handler, of which a program that asks must not hear.
 [[nodiscard]] WEFT_API bool reports_overflow(const struct sigaction& action) noexcept;
 
+/// Whether an alternate stack that begins there is weft's own, of which it must not hear either.
+[[nodiscard]] WEFT_API bool is_overflow_stack(const void* begin) noexcept;
+/// The program has taken its alternate stack away from the calling kernel thread: ours is put back, if there was one.
+WEFT_API void restore_overflow_stack() noexcept;
+
 } // namespace weft::rt

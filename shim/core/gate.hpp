@@ -3,6 +3,7 @@
 
 // Whether a call is served by the runtime or is libc's, arguments and errno untouched (invariant 8).
 
+#include "core/alternate_stack.hpp"
 #include "core/stats.hpp"
 
 #include "core/hub.hpp"
@@ -25,7 +26,7 @@ public:
     static bool open(family f) noexcept {
         const rt::thread_state& here = rt::this_thread_state;
         if (here.running == nullptr) return always_serve_ && make_hub(f);
-        return here.inside == 0 && is_on(f) && !alone(*here.running);
+        return (here.inside == 0 || signals::left_alternate_stack()) && is_on(f) && !alone(*here.running);
     }
     /// Why a call is not served, or that it is: for the statistics.
     static stats::way way_of(family f) noexcept;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/signals.hpp"
 
+#include "core/alternate_stack.hpp"
 #include "core/gate.hpp"
 #include "core/real.hpp"
+#include "core/signal_record.hpp"
 #include "core/trap.hpp"
 
 #include "core/overflow.hpp"
@@ -73,28 +75,14 @@ bool is_handler(const struct sigaction& a) noexcept { return a.sa_handler != SIG
 
 // --- What has come ---
 
-/// A kernel thread's signals. Our handler may itself be interrupted by another signal, so slots are handed out by one instruction.
+/// A kernel thread's signals.
 struct thread_signals {
-    static constexpr std::uint32_t slots = 16, spare = 4;
-    struct slot {
-        alignas(siginfo_t) char info[48] = {}; // all of siginfo that is used
-    };
-    std::atomic<std::uint32_t> recorded{0};
-    std::uint32_t run = 0;   // of those, how many handlers were run
+    signal_record record;
     std::uint32_t ran = 0;   // handlers run on this thread's fibers
     std::uint32_t plain = 0; // of those, without SA_RESTART
     volatile bool waiting = false; // the main fiber is in a wait, or on its way into or out of one
-    slot at[slots] = {};
 };
 constinit thread_local thread_signals mine __attribute__((tls_model("initial-exec")));
-
-void record(const siginfo_t& info) noexcept {
-    thread_signals& t = mine;
-    // A full house stands for a main fiber that has not been able to look for long: like the kernel, keep what is pending.
-    if (t.recorded.load(std::memory_order_relaxed) - t.run >= thread_signals::slots - thread_signals::spare) return;
-    const std::uint32_t n = t.recorded.fetch_add(1, std::memory_order_relaxed);
-    std::memcpy(t.at[n % thread_signals::slots].info, &info, sizeof t.at[0].info);
-}
 
 /// False: by now the program wants no handler.
 bool begin_handler(int number, const struct sigaction& a) noexcept {
@@ -109,11 +97,8 @@ bool begin_handler(int number, const struct sigaction& a) noexcept {
 
 /// On the main fiber, which is in no list: as the kernel would call the handlers.
 void run_recorded() noexcept {
-    thread_signals& t = mine;
-    while (t.run != t.recorded.load(std::memory_order_relaxed)) {
-        siginfo_t info{};
-        std::memcpy(&info, t.at[t.run % thread_signals::slots].info, sizeof t.at[0].info);
-        ++t.run; // first, since the handler may jump out
+    siginfo_t info;
+    while (mine.record.take(info)) {
         const int number = info.si_signo;
         const struct sigaction a = wanted_action(number);
         if (!begin_handler(number, a)) continue;
@@ -121,11 +106,14 @@ void run_recorded() noexcept {
         if ((a.sa_flags & SA_NODEFER) == 0) sigaddset(&blocked, number);
         ucontext_t here;
         ::getcontext(&here);
+        here.uc_stack = {};
+        rt::sys::call(SYS_sigaltstack, 0, rt::sys::arg(&here.uc_stack));
         ::pthread_sigmask(SIG_BLOCK, &blocked, &before);
         {
             const trap::program_code its_own;
-            a.sa_sigaction(number, &info, &here); // one that takes the number only ignores the rest
+            call_handler(a.sa_sigaction, a.sa_flags, number, &info, &here); // one that takes the number only ignores the rest
         }
+        before.__val[0] = here.uc_sigmask.__val[0]; // a handler may choose the mask that is restored
         ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
         handler_returned();
     }
@@ -154,7 +142,7 @@ void on_signal(int number, siginfo_t* info, void* context) noexcept {
         const bool on_hub = running == nullptr || h->owns_stack_at(static_cast<std::uintptr_t>(registers[REG_RSP]));
         this_thread_state.signals = true; // also where the handler runs at once: the main fiber may wait, or be about to
         if (on_hub || (running == &h->main_fiber() && mine.waiting)) {
-            record(*info);
+            mine.record.add(*info);
             if (on_hub) h->rouse();
             return;
         }
@@ -164,7 +152,7 @@ void on_signal(int number, siginfo_t* info, void* context) noexcept {
     const int marks = is_weft(static_cast<std::uintptr_t>(registers[REG_RIP])) ? 1 : 0;
     this_thread_state.inside += marks;
     const trap::program_code its_own;
-    a.sa_sigaction(number, info, context);
+    call_handler_here(a.sa_sigaction, number, info, context);
     this_thread_state.inside -= marks;
     if (!rt::in_vforked_child()) handler_returned();
 }
@@ -240,9 +228,10 @@ int action(int number, const struct sigaction* wanted, struct sigaction* old) no
     if (rt::in_vforked_child()) return vforked_action(number, wanted, old);
     if (number == SIGSYS) return trap::action(wanted, old);
     const trap::untrapped here;
-    if (this_thread_state.inside != 0 || !may_wait(number)) {
+    const bool weft_asks = !program_asks();
+    if (weft_asks || !may_wait(number)) {
         const int result = real().sigaction(number, wanted, old);
-        if (result == 0 && old != nullptr && this_thread_state.inside == 0 && rt::reports_overflow(*old)) *old = {};
+        if (result == 0 && old != nullptr && !weft_asks && rt::reports_overflow(*old)) *old = {};
         return result;
     }
     struct sigaction asked {}, given {}, kernel_had {};
@@ -294,7 +283,7 @@ int interrupts(int number, bool does) noexcept {
     return action(number, &a, nullptr);
 }
 
-void after_fork() noexcept { mine.run = mine.recorded.load(std::memory_order_relaxed); }
+void after_fork() noexcept { mine.record.forget(); }
 
 void initialise() noexcept {
     const std::uintptr_t addresses[] = {reinterpret_cast<std::uintptr_t>(&find_code),
