@@ -6,10 +6,14 @@
 #include "core/private_fd.hpp"
 #include "core/readiness.hpp"
 #include "core/registry.hpp"
+#include "core/sys.hpp"
 #include "core/thread_state.hpp"
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <mutex>
 #include <new>
@@ -17,6 +21,7 @@
 
 #include <ev.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -26,7 +31,7 @@ namespace weft::rt {
 struct watcher::watchers {
     ev_io set;
     ev_io timer;
-    ev_async async;
+    ev_io wake;
 };
 
 namespace {
@@ -37,19 +42,49 @@ struct block_header {
     std::size_t bytes;
 };
 
+// libev aborts where it gets no memory, so there is a little for when the system has none; what is taken is not given back.
+constexpr std::size_t reserve_bytes = 64 * 1024;
+alignas(4096) constinit char reserve[reserve_bytes] = {};
+constinit std::atomic<std::size_t> reserve_used{0};
+
+bool is_reserve(const void* p) noexcept {
+    return reinterpret_cast<std::uintptr_t>(p) - reinterpret_cast<std::uintptr_t>(reserve) < reserve_bytes;
+}
+
+void* take_reserve(std::size_t bytes) noexcept {
+    const std::size_t at = reserve_used.fetch_add(bytes, std::memory_order_relaxed);
+    if (at + bytes <= reserve_bytes) return reserve + at;
+    reserve_used.fetch_sub(bytes, std::memory_order_relaxed);
+    return nullptr;
+}
+
 void* page_allocator(void* old, long wanted) noexcept {
     auto* header = old == nullptr ? nullptr : static_cast<block_header*>(old) - 2;
     if (wanted <= 0) {
-        if (header != nullptr) ::munmap(header, header->bytes);
+        if (header != nullptr && !is_reserve(header)) ::munmap(header, header->bytes);
         return nullptr;
     }
     const std::size_t bytes = (static_cast<std::size_t>(wanted) + 2 * sizeof(block_header) + 4095) / 4096 * 4096;
     if (header != nullptr && header->bytes == bytes) return old;
-    void* p = header == nullptr ? ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-                                : ::mremap(header, header->bytes, bytes, MREMAP_MAYMOVE);
-    if (p == MAP_FAILED) return nullptr;
+    void* p = header == nullptr    ? ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+              : is_reserve(header) ? MAP_FAILED
+                                   : ::mremap(header, header->bytes, bytes, MREMAP_MAYMOVE);
+    if (p == MAP_FAILED) {
+        p = take_reserve(bytes);
+        if (p == nullptr) return nullptr;
+        if (header != nullptr) {
+            std::memcpy(p, header, std::min(header->bytes, bytes));
+            if (!is_reserve(header)) ::munmap(header, header->bytes);
+        }
+    }
     static_cast<block_header*>(p)->bytes = bytes;
     return static_cast<block_header*>(p) + 2;
+}
+
+/// What an eventfd or a timerfd has counted.
+void take_count(int fd) noexcept {
+    std::uint64_t count = 0;
+    sys::call(SYS_read, fd, sys::arg(&count), sizeof count);
 }
 
 [[noreturn]] void out_of_descriptors(const char* what) {
@@ -64,7 +99,8 @@ void watcher::make() {
     const inside_weft inside;
     set_fd_ = make_private(::epoll_create1(EPOLL_CLOEXEC));
     timer_fd_ = make_private(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-    if (set_fd_ >= 0 && timer_fd_ >= 0) {
+    if (timer_fd_ >= 0) wake_fd_ = make_private(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (set_fd_ >= 0 && timer_fd_ >= 0 && wake_fd_ >= 0) {
         // libev finds out about the clocks with its first loop, in globals without a lock; and its allocator is one, too.
         const std::lock_guard hold(hub_registry::lock());
         ::ev_set_allocator(page_allocator);
@@ -79,22 +115,31 @@ void watcher::make() {
         release();
         throw std::bad_alloc();
     }
-    ev_io_init(&watchers_->set, [](struct ev_loop*, ev_io* w, int) { static_cast<hub*>(w->data)->collect_events(); },
-               set_fd_, EV_READ);
-    ev_io_init(&watchers_->timer, [](struct ev_loop*, ev_io* w, int) {
-        std::uint64_t count = 0;
-        [[maybe_unused]] const auto n = ::read(w->fd, &count, sizeof count);
+    ev_io_init(&watchers_->set, [](struct ev_loop*, ev_io* w, int happened) {
+        if ((happened & EV_ERROR) == 0) static_cast<hub*>(w->data)->collect_events();
+    }, set_fd_, EV_READ);
+    ev_io_init(&watchers_->timer, [](struct ev_loop*, ev_io* w, int happened) {
+        if ((happened & EV_ERROR) != 0) return;
+        take_count(w->fd);
         static_cast<watcher*>(w->data)->armed_for_ = never;
     }, timer_fd_, EV_READ);
-    ev_async_init(&watchers_->async, [](struct ev_loop*, ev_async*, int) {});
+    // An eventfd of our own: rousing is a single write, and libev needs none of its own.
+    ev_io_init(&watchers_->wake, [](struct ev_loop*, ev_io* w, int happened) {
+        if ((happened & EV_ERROR) == 0) take_count(w->fd);
+    }, wake_fd_, EV_READ);
     watchers_->set.data = &owner_;
     watchers_->timer.data = this;
-    ::ev_io_start(loop_, &watchers_->set);
-    ::ev_io_start(loop_, &watchers_->timer);
-    ::ev_async_start(loop_, &watchers_->async);
+    for (ev_io* w : {&watchers_->set, &watchers_->timer, &watchers_->wake}) ::ev_io_start(loop_, w);
     // libev tells the kernel now, while our set is empty: it would end the process if the kernel refused, as it does for one that has come to
     // hold too deeply nested sets of the program.
+    errno = 0;
     ::ev_run(loop_, EVRUN_NOWAIT);
+    const int refusal = errno == 0 ? ENOSPC : errno; // libev hands nothing on, but leaves errno as the kernel set it
+    // It stops a watcher that the kernel does not take: no memory, or fs.epoll.max_user_watches.
+    if (ev_is_active(&watchers_->set) && ev_is_active(&watchers_->timer) && ev_is_active(&watchers_->wake)) return;
+    release();
+    errno = refusal;
+    out_of_descriptors("weft: no room for an event loop");
 }
 
 watcher::~watcher() { release(); }
@@ -106,6 +151,7 @@ void watcher::release() noexcept {
     loop_ = nullptr;
     watchers_ = nullptr;
     armed_for_ = never;
+    forget_private(wake_fd_);
     forget_private(timer_fd_);
     forget_private(set_fd_);
 }
@@ -137,10 +183,8 @@ void watcher::arm_timer(std::int64_t until) noexcept {
 }
 
 void watcher::rouse() noexcept {
-    const inside_weft inside;
-    const int saved_errno = errno;
-    if (loop_ != nullptr) ::ev_async_send(loop_, &watchers_->async);
-    errno = saved_errno;
+    constexpr std::uint64_t one = 1;
+    if (wake_fd_ >= 0) sys::call(SYS_write, wake_fd_, sys::arg(&one), sizeof one);
 }
 
 } // namespace weft::rt

@@ -54,6 +54,7 @@ private:
     watchers* watchers_ = nullptr;
     int set_fd_ = -1;
     int timer_fd_ = -1;
+    int wake_fd_ = -1;
     std::int64_t armed_for_ = never; // what timer_fd_ is set to
 };
 

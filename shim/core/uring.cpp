@@ -46,11 +46,16 @@ public:
     int submit() noexcept {
         std::atomic_ref<std::uint32_t>(*sq_tail_).store(*sq_tail_ + filled_, std::memory_order_release);
         std::uint32_t due = filled_;
-        std::uint32_t to_submit = filled_;
+        const std::uint32_t submitted = filled_;
+        std::uint32_t to_submit = submitted;
         filled_ = 0;
         int result = -EIO;
         while (due > 0) {
             const long n = call(SYS_io_uring_enter, fd_, to_submit, due, IORING_ENTER_GETEVENTS, 0, 0);
+            if (n < 0 && n != -EINTR && to_submit == submitted) { // nothing of it was taken
+                std::atomic_ref<std::uint32_t>(*sq_tail_).store(*sq_tail_ - submitted, std::memory_order_release);
+                return -ENOSYS;
+            }
             if (n < 0 && n != -EINTR) return static_cast<int>(n);
             if (n > 0) to_submit -= static_cast<std::uint32_t>(n) < to_submit ? static_cast<std::uint32_t>(n) : to_submit;
             std::uint32_t head = *cq_head_;
