@@ -4,6 +4,7 @@
 #include "core/sanitizer.hpp"
 #include "core/sys.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cerrno>
@@ -35,25 +36,47 @@ void close_number(int fd) noexcept {
     else sys::close(fd);
 }
 
-/// Where ours lie: the upper eighth of what the soft limit allows, at most 65,536 up.
-int high_ground() noexcept {
+constexpr rlim_t most_below = 16384; // a higher number would make the kernel's table of descriptors long
+
+long dup_from(int fd, rlim_t first) noexcept { return sys::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, static_cast<long>(first)); }
+
+/// Above the soft limit, where the program can neither name a descriptor of its own nor miss one that ours take: for the moment of the
+/// call the limit is higher. -1: there is no such room, or another thread (or one of the parent, in the child of a fork) is about it.
+long dup_above(int fd, const rlimit& limit) noexcept {
+    constexpr rlim_t room = 1024;
+    static constinit std::atomic<bool> busy{false};
+    if (limit.rlim_cur > most_below || limit.rlim_max - limit.rlim_cur < room || busy.exchange(true, std::memory_order_acquire)) return -1;
+    const rlimit higher{limit.rlim_cur + room, limit.rlim_max};
+    long moved = -1;
+    if (sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, sys::arg(&higher), 0) == 0) {
+        moved = dup_from(fd, limit.rlim_cur);
+        sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, sys::arg(&limit), 0);
+    }
+    busy.store(false, std::memory_order_release);
+    return moved;
+}
+
+/// Else the upper eighth of what is allowed, at most 65,536 up.
+long move_up(int fd) noexcept {
     rlimit limit{};
-    long soft = 1024;
-    if (sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, sys::arg(&limit)) == 0)
-        soft = limit.rlim_cur > 65536 ? 65536 : static_cast<long>(limit.rlim_cur);
-    return static_cast<int>(soft - soft / 8 > 64 ? soft - soft / 8 : 0);
+    if (sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, sys::arg(&limit)) != 0) limit.rlim_cur = limit.rlim_max = 1024;
+    if (const long moved = dup_above(fd, limit); moved >= 0) return moved;
+    const rlim_t soft = std::min<rlim_t>(limit.rlim_cur, 65536);
+    return dup_from(fd, soft - soft / 8 > 64 ? soft - soft / 8 : 0);
 }
 
 } // namespace
 
 int make_private(int fd) noexcept {
     if (fd < 0) return fd;
-    const long moved = sys::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, high_ground());
+    const int saved_errno = errno;
+    const long moved = move_up(fd);
     if (moved >= 0) {
         mark(fd, false);
         close_number(fd);
         fd = static_cast<int>(moved);
     }
+    errno = saved_errno;
     mark(fd, true);
     return fd;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// weft's own descriptors. They are close-on-exec and lie high, out of the way of programs that expect the lowest number.
+// weft's own descriptors. They are close-on-exec and lie above the program's soft limit if the hard one leaves room, else high below
+// it: out of the way of programs that expect the lowest number, choose a high one, or open as many as they may.
 
 #include <weft/export.hpp>
 

@@ -192,3 +192,45 @@ PROBE(duplicates) {
     close_pair(p);
     reap();
 }
+
+// The program may have as many descriptors as its limit says, and any number below.
+PROBE(limits) {
+    struct rlimit before, limit;
+    must(getrlimit(RLIMIT_NOFILE, &before), "getrlimit");
+    int p[2];
+    must(pipe(p), "pipe");
+    if (read(p[0], buf, 0)) {}
+    label("dup2.ready/high");
+    limit = before;
+    limit.rlim_cur = 1024;
+    must(setrlimit(RLIMIT_NOFILE, &limit), "setrlimit");
+    for (int fd = 880; fd < 1024; ++fd)
+        if (dup2(p[0], fd) != fd) fact("refused", fd);
+    PEER { delay(40); put(p[1], "high"); }
+    begin();
+    done(read(1023, buf, 10), buf, -1);
+    reap();
+    begin();
+    done(dup2(p[0], 1024), NULL, -1);
+    begin();
+    done(close_range(880, ~0U, 0), NULL, -1);
+    label("dup.flags/limit");
+    limit.rlim_cur = 100;
+    must(setrlimit(RLIMIT_NOFILE, &limit), "setrlimit");
+    int all[100], count = 0;
+    while (count < 100 && (all[count] = dup(p[0])) >= 0) ++count;
+    fact("errno", errno);
+    fact("last", all[count - 1]);
+    struct pollfd one = {all[count - 1], POLLIN, 0};
+    begin();
+    done(poll(&one, 1, 40), NULL, -1);
+    PEER { delay(40); put(p[1], "full"); }
+    begin();
+    done(read(all[count - 1], buf, 10), buf, -1);
+    reap();
+    must(getrlimit(RLIMIT_NOFILE, &limit), "getrlimit");
+    fact("limit", (long)limit.rlim_cur);
+    while (count > 0) close(all[--count]);
+    must(setrlimit(RLIMIT_NOFILE, &before), "setrlimit");
+    close_pair(p);
+}
