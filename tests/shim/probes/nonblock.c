@@ -3,8 +3,11 @@
 // same open file description, also while a call blocks on it.
 #include "probe.h"
 
+#include <pty.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <termios.h>
 
 static char buf[4096];
 static volatile long* sightings;  // shared with the observer
@@ -94,6 +97,101 @@ PROBE(observed_others) {
     done(recv(p[0], buf, 10, 0), NULL, flags_of(p[0]));
     observed();
     close(p[0]);
+}
+
+// A child at the other end of a pipeline watches its pipe while data is moved through it in every other way.
+PROBE(observed_moving) {
+    static char data[1 << 21]; // more than any of them takes at once
+    char path[] = "/tmp/probe-observed-XXXXXX";
+    const int file = must(mkstemp(path), "mkstemp");
+    unlink(path);
+    must((int)write(file, data, sizeof data), "write");
+    for (int kind = 0; kind < media; ++kind) {
+        int p[2], q[2];
+        open_pair((enum medium)kind, p);
+        must(pipe(q), "pipe");
+        label("sendfile.blocks/observed_%s", medium_name[kind]);
+        observe(p, 100);
+        PEER { close(p[1]); for (int i = 0; i < 5; ++i) delay(10), drain(p[0], 30000); drain(p[0], 1L << 30); }
+        off_t at = 0;
+        long total = 0;
+        begin();
+        for (long n; (n = sendfile(p[1], file, &at, sizeof data)) > 0;) total += n;
+        done(total, NULL, flags_of(p[1]));
+        close(p[1]);
+        p[1] = dup(p[0]);
+        observed();
+        close_pair(p);
+        open_pair((enum medium)kind, p);
+        label("splice.blocks/observed_%s", medium_name[kind]);
+        const int both[2] = {p[0], q[1]};
+        observe(both, 100);
+        PEER { for (int i = 0; i < 6; ++i) delay(10), put(p[1], "x"); }
+        begin();
+        for (total = 0; total < 6;) total += splice(p[0], NULL, q[1], NULL, 100, 0);
+        done(total, NULL, flags_of(p[0]) | flags_of(q[1]));
+        observed();
+        struct iovec part = {buf, 10};
+        label("preadv2.blocks/observed_%s", medium_name[kind]);
+        observe(p, 80);
+        PEER { for (int i = 0; i < 4; ++i) delay(10), put(p[1], "x"); }
+        begin();
+        for (total = 0; total < 4;) total += preadv2(p[0], &part, 1, -1, 0);
+        done(total, NULL, flags_of(p[0]));
+        observed();
+        close_pair(p);
+        close_pair(q);
+    }
+    close(file);
+    int p[2];
+    must(socketpair(AF_UNIX, SOCK_DGRAM, 0, p), "socketpair");
+    label("recvmmsg.blocks/observed");
+    struct mmsghdr all[3];
+    struct iovec parts[3];
+    memset(all, 0, sizeof all);
+    for (int i = 0; i < 3; ++i) {
+        parts[i].iov_base = buf + i * 10;
+        parts[i].iov_len = 10;
+        all[i].msg_hdr.msg_iov = &parts[i];
+        all[i].msg_hdr.msg_iovlen = 1;
+    }
+    observe(p, 80);
+    PEER { for (int i = 0; i < 3; ++i) delay(15), put(p[1], "x"); }
+    begin();
+    done(recvmmsg(p[0], all, 3, 0, NULL), NULL, flags_of(p[0]));
+    observed();
+    close_pair(p);
+}
+
+// A terminal that is shared with others, who must not find it non-blocking: neither while it is read nor while it is written.
+PROBE(observed_terminal) {
+    int p[2];
+    struct termios raw_settings;
+    must(openpty(&p[0], &p[1], NULL, NULL, NULL), "openpty");
+    label("read.blocks/observed_terminal");
+    observe(p, 100);
+    PEER { for (int i = 0; i < 4; ++i) delay(15), put(p[0], "line\n"); }
+    begin();
+    long total = 0;
+    for (int i = 0; i < 4; ++i) total += read(p[1], buf, 100);
+    done(total, NULL, flags_of(p[1]));
+    observed();
+    drain(p[0], 24); // the echo
+    label("write.blocks/observed_terminal");
+    tcgetattr(p[1], &raw_settings);
+    cfmakeraw(&raw_settings);
+    tcsetattr(p[1], TCSANOW, &raw_settings);
+    static char data[30000];
+    observe(p, 100);
+    PEER {
+        struct pollfd more = {p[0], POLLIN, 0};
+        for (int i = 0; i < 4; ++i) delay(15), drain(p[0], 1000);
+        while (raw(SYS_poll, &more, 1, 50) > 0) raw(SYS_read, p[0], data, sizeof data);
+    }
+    begin();
+    done(write(p[1], data, sizeof data), NULL, flags_of(p[1]));
+    observed();
+    close_pair(p);
 }
 
 static void empty_and_full(const int p[2]) {
