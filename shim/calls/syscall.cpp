@@ -3,6 +3,7 @@
 #include "calls/syscall.hpp"
 
 #include "calls/disk.hpp"
+#include "calls/aio_kernel.hpp"
 #include "calls/fd.hpp"
 #include "calls/file_lock.hpp"
 #include "calls/io.hpp"
@@ -318,6 +319,9 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     waits(SYS_epoll_wait, family::poll, plain<polling::epoll_wait>);
     waits(SYS_epoll_pwait, family::poll, epoll_pwait);
     waits(SYS_epoll_pwait2, family::poll, epoll_pwait2);
+    waits(SYS_io_getevents, family::io, plain<aio_kernel::io_getevents>);
+    waits(SYS_io_pgetevents, family::io, plain<aio_kernel::io_pgetevents>);
+    waits(SYS_io_uring_enter, family::io, plain<aio_kernel::io_uring_enter>);
     waits(SYS_wait4, family::process, plain<process::wait4>);
     waits(SYS_waitid, family::process, plain<process::waitid>);
 
