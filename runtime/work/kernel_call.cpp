@@ -32,23 +32,41 @@ workers& callers() {
 constinit thread_local std::atomic<int> calls_here{0}; // > 0: this kernel thread makes such a call
 
 void on_kick(int number, siginfo_t* info, void* context) noexcept {
-    if (info->si_code == SI_TKILL && info->si_pid == sys::getpid() && calls_here.load(std::memory_order_relaxed) > 0) return;
+    const bool calls = calls_here.load(std::memory_order_relaxed) > 0;
+    if (calls && info->si_code == SI_TKILL && info->si_pid == sys::getpid()) return;
+    const int process = sys::getpid();
+    if (calls) { // somebody else's: for a thread of the program's, as if this one blocked it
+        if (sys::call(SYS_rt_tgsigqueueinfo, process, process, number, sys::arg(info)) != 0) sys::call(SYS_tgkill, process, process, number);
+        return;
+    }
     if (foreign_kick != nullptr) {
         foreign_kick(number, info, context);
         return;
     }
     ::signal(number, SIG_DFL); // as if we had not been here
-    sys::call(SYS_tgkill, sys::getpid(), sys::gettid(), number);
+    sys::call(SYS_tgkill, process, sys::gettid(), number);
 }
 
+constinit spinlock kick_lock; // guards whose handler it is; held with all signals blocked
+constinit std::atomic<bool> kick_installed{false};
+
 void install_kick() noexcept {
-    static std::atomic<bool> installed{false};
-    if (installed.exchange(true)) return;
+    if (kick_installed.load(std::memory_order_acquire)) return;
     const inside_weft inside;
-    struct sigaction a {};
-    a.sa_sigaction = on_kick;
-    a.sa_flags = SA_SIGINFO; // and not SA_RESTART: the call is to fail
-    ::sigaction(kick_signal, &a, nullptr);
+    sigset_t all, before;
+    sigfillset(&all);
+    sigdelset(&all, SIGSYS); // which may stand for a system call
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    kick_lock.lock();
+    if (!kick_installed.load(std::memory_order_relaxed)) {
+        struct sigaction a {};
+        a.sa_sigaction = on_kick;
+        a.sa_flags = SA_SIGINFO; // and not SA_RESTART: the call is to fail
+        ::sigaction(kick_signal, &a, nullptr);
+        kick_installed.store(true, std::memory_order_release);
+    }
+    kick_lock.unlock();
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 class call_job final : public work_item {
@@ -120,6 +138,13 @@ private:
 };
 
 } // namespace
+
+bool change_kick(void (*set)(void*) noexcept, void* argument) noexcept {
+    const std::lock_guard hold(kick_lock); // the caller has blocked all signals
+    if (kick_installed.load(std::memory_order_relaxed)) return false;
+    set(argument);
+    return true;
+}
 
 bool run_on_kernel_thread(void (*work)(void*) noexcept, void* argument) noexcept {
     try {

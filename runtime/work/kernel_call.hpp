@@ -17,9 +17,13 @@ namespace weft::rt {
 /// What interrupts a blocked call; its handler is installed with the first interruption. A program may use the same number.
 inline const int kick_signal = SIGRTMAX;
 
-/// The program's own handling of kick_signal, for one that was not ours; set by the shim, null without it.
+/// The program's own handling of kick_signal, for one that was not ours, on a thread of the program's; set by the shim, null without it.
 using signal_function = void (*)(int number, siginfo_t* info, void* context) noexcept;
 extern WEFT_API constinit signal_function foreign_kick;
+
+/// Runs `set(argument)`, which gives kick_signal another handler, unless ours is installed: it stays from then on. False: it is. Call it with all
+/// signals blocked.
+WEFT_API bool change_kick(void (*set)(void*) noexcept, void* argument) noexcept;
 
 /// Runs `work(argument)` on a kernel thread. False: no thread could be made and it has not run. Only the kick_signal is
 /// unblocked there.

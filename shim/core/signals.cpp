@@ -10,6 +10,7 @@
 #include "core/overflow.hpp"
 #include "core/signal_point.hpp"
 #include "core/sys.hpp"
+#include "work/kernel_call.hpp"
 #include <weft/detail/spinlock.hpp>
 
 #include <atomic>
@@ -157,6 +158,29 @@ void on_signal(int number, siginfo_t* info, void* context) noexcept {
     if (!rt::in_vforked_child()) handler_returned();
 }
 
+/// A kick_signal that was not the runtime's: as the kernel would do with it, had it the program's action.
+void on_foreign_kick(int number, siginfo_t* info, void* context) noexcept {
+    const struct sigaction a = wanted_action(number);
+    if (a.sa_handler == SIG_IGN) return;
+    if (!is_handler(a)) {
+        struct sigaction standard {};
+        standard.sa_handler = SIG_DFL;
+        real().sigaction(number, &standard, nullptr);
+        rt::sys::call(SYS_tgkill, rt::sys::getpid(), rt::sys::gettid(), number); // when this handler has returned
+        return;
+    }
+    sigset_t blocked = a.sa_mask, before;
+    sigset_t own;
+    sigemptyset(&own);
+    sigaddset(&own, number);
+    ::pthread_sigmask(SIG_BLOCK, &blocked, &before);
+    if ((a.sa_flags & SA_NODEFER) != 0) ::pthread_sigmask(SIG_UNBLOCK, &own, nullptr);
+    const std::uint32_t ran = mine.ran;
+    on_signal(number, info, context);
+    if ((static_cast<unsigned>(a.sa_flags) & SA_RESETHAND) != 0 && mine.ran != ran) set_wanted(number, {});
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
 struct found_code {
     std::uintptr_t address;
     range* to;
@@ -247,12 +271,16 @@ int action(int number, const struct sigaction* wanted, struct sigaction* old) no
     table_lock.lock();
     const struct sigaction had = table[number].action;
     if (wanted != nullptr) set_wanted(number, asked);
-    const int result = real().sigaction(number, wanted == nullptr ? nullptr : &given, &kernel_had);
+    int result = 0;
+    bool kicks = false; // the kernel keeps the runtime's handler, which asks for what the table says
+    auto set = [&]() noexcept { result = real().sigaction(number, wanted == nullptr ? nullptr : &given, &kernel_had); };
+    if (number != rt::kick_signal) set();
+    else kicks = !rt::change_kick([](void* f) noexcept { (*static_cast<decltype(set)*>(f))(); }, &set);
     if (result != 0 && wanted != nullptr) set_wanted(number, had);
     table_lock.unlock();
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (result == 0 && old != nullptr)
-        *old = (kernel_had.sa_flags & SA_SIGINFO) != 0 && kernel_had.sa_sigaction == on_signal ? had : kernel_had;
+        *old = kicks || ((kernel_had.sa_flags & SA_SIGINFO) != 0 && kernel_had.sa_sigaction == on_signal) ? had : kernel_had;
     return result;
 }
 
@@ -296,6 +324,7 @@ void initialise() noexcept {
     found_code libc{reinterpret_cast<std::uintptr_t>(real().read), &libc_code};
     ::dl_iterate_phdr(find_code, &libc);
     rt::run_recorded_signals = run_meanwhile;
+    rt::foreign_kick = on_foreign_kick;
     ::pthread_atfork(nullptr, nullptr, &after_fork);
 }
 

@@ -4,16 +4,19 @@
 
 #include <catch2/catch.hpp>
 
-#include <cstring>
 #include <algorithm>
+#include <csignal>
+#include <cstring>
 #include <string>
 #include <vector>
 
 #include <aio.h>
 #include <fcntl.h>
 #include <mqueue.h>
+#include <pthread.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
+#include <sys/wait.h>
 
 #pragma GCC diagnostic ignored "-Wpedantic" // aiocb has an array of no elements
 
@@ -250,4 +253,68 @@ TEST_CASE("fibers exclude each other by a semaphore between processes") {
         }));
     for (auto& f : fibers) CHECK(f.join(patience));
     CHECK(most == 1);
+}
+
+namespace {
+
+volatile std::sig_atomic_t caught;
+pthread_t volatile caught_by;
+void count(int) {
+    caught = caught + 1;
+    caught_by = ::pthread_self();
+}
+
+/// Kills a fiber in a call that weft has to interrupt by a signal of its own.
+void interrupt_a_call(const sysv& s) {
+    auto f = weft::spawn([&] {
+        message in;
+        CHECK(::msgrcv(s.queue, &in, 16, 0, 0) == -1);
+        CHECK(errno == ECANCELED);
+    });
+    weft::this_fiber::sleep_for(5ms);
+    f.kill();
+    CHECK(f.join(patience));
+}
+
+} // namespace
+
+TEST_CASE("the signal that interrupts such calls is the program's as any other") {
+    sysv s;
+    struct sigaction a {}, old {};
+    a.sa_handler = count;
+    for (const bool interrupted_before : {false, true}) {
+        INFO(interrupted_before);
+        if (interrupted_before) interrupt_a_call(s);
+        CHECK(::sigaction(SIGRTMAX, nullptr, &old) == 0);
+        CHECK(old.sa_handler == SIG_DFL);
+        CHECK(::sigaction(SIGRTMAX, &a, nullptr) == 0);
+        CHECK(::sigaction(SIGRTMAX, nullptr, &old) == 0);
+        CHECK(old.sa_handler == count);
+        caught = 0;
+        auto waiting = weft::spawn([&] { message in; return ::msgrcv(s.queue, &in, 16, 0, 0); });
+        weft::this_fiber::sleep_for(5ms);
+        ::kill(::getpid(), SIGRTMAX);
+        CHECK(eventually([] { return caught == 1; }));
+        CHECK(::pthread_equal(caught_by, ::pthread_self()) != 0);
+        CHECK_FALSE(waiting.ready());
+        interrupt_a_call(s);
+        CHECK(caught == 1);
+        ::raise(SIGRTMAX);
+        CHECK(eventually([] { return caught == 2; }));
+        waiting.kill();
+        CHECK(waiting.join(patience));
+        CHECK(caught == 2);
+        CHECK(::signal(SIGRTMAX, SIG_IGN) == count);
+        ::raise(SIGRTMAX);
+        CHECK(::signal(SIGRTMAX, SIG_DFL) == SIG_IGN);
+    }
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::raise(SIGRTMAX);
+        ::_exit(1);
+    }
+    int status = 0;
+    CHECK(::waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status));
+    CHECK(WTERMSIG(status) == SIGRTMAX);
 }
