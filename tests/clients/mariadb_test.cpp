@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // libmariadb in fibers: blocking calls that let the other fibers run, and its own errors where a query ends otherwise.
 #include "concurrent.hpp"
+#include "programs.hpp"
 #include "server.hpp"
 
 #include <catch2/catch.hpp>
@@ -43,6 +44,7 @@ public:
         (void)mysql_real_connect(c.get(), host, "root", nullptr, nullptr, port_, host == nullptr ? socket_path().c_str() : nullptr, 0);
         return c;
     }
+    [[nodiscard]] std::string port() const { return std::to_string(port_); }
     [[nodiscard]] std::string socket_path() const { return place_ / "socket"; }
     void stop() { server_->stop(SIGKILL); }
     void start() {
@@ -191,4 +193,20 @@ TEST_CASE("a MariaDB that restarts is an error of libmariadb, then a connection 
             return ask(c.get(), "SELECT 2");
         }));
     for (auto& a : again) CHECK(a.get(patience) == "2");
+}
+
+TEST_CASE("the programs of MariaDB do under weft what they do without") {
+    const mariadb db;
+    const std::string where = " --no-defaults --protocol=tcp -h 127.0.0.1 -u root -P " + db.port();
+    same_under_weft("timeout 60 $WEFT mariadb" + where + R"( --force -t <<END
+DROP DATABASE IF EXISTS d; CREATE DATABASE d; USE d; CREATE TABLE t(a int, b text) ENGINE=MyISAM;
+INSERT INTO t SELECT seq, REPEAT('x', 100) FROM seq_1_to_2000;
+SELECT COUNT(*), SUM(CRC32(CONCAT(a, b))) FROM t; SELECT SLEEP(0.1);
+SELECT wrong; SELECT * FROM t;
+SET STATEMENT max_statement_time = 0.1 FOR SELECT SLEEP(20);
+END)");
+    same_under_weft("timeout 60 $WEFT mariadb-dump --skip-dump-date" + where + " d | md5sum");
+    same_under_weft(
+        "timeout 60 $WEFT mariadb-slap" + where + " --concurrency=10 --iterations=2 --query='SELECT SLEEP(0.01)' | grep clients");
+    same_under_weft("timeout 60 $WEFT mariadb-admin" + where + " ping");
 }

@@ -3,6 +3,7 @@
 // with both ends in one process.
 #include "concurrent.hpp"
 #include "nginx.hpp"
+#include "programs.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -258,4 +259,11 @@ TEST_CASE("a TLS server that goes away is an error of OpenSSL, then a connection
         stream again(tls.get(), tcp_to(quiet.port()));
         CHECK(SSL_connect(again.get()) == 1);
     }).get(patience);
+}
+
+TEST_CASE("openssl s_client does under weft what it does without") {
+    const nginx web;
+    same_under_weft(
+        "printf 'GET /slow HTTP/1.0\\r\\n\\r\\n' | timeout 60 $WEFT openssl s_client -quiet -verify_quiet -CAfile " + web.certificate() +
+        " -connect localhost:" + std::to_string(web.tls_port()) + " | grep -v Date");
 }

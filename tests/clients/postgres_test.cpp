@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // libpq in fibers: blocking calls that let the other fibers run, and its own errors where a query ends otherwise.
 #include "concurrent.hpp"
+#include "programs.hpp"
 #include "server.hpp"
 
 #include <catch2/catch.hpp>
@@ -36,6 +37,7 @@ public:
             made.get(), [](void*, const char*) {}, nullptr); // that the server goes is said on standard error otherwise
         return made;
     }
+    [[nodiscard]] std::string port() const { return std::to_string(port_); }
     [[nodiscard]] const std::string& socket_directory() const { return place_.path(); }
     void stop() { server_->stop(SIGQUIT); } // at once, the connections too
     void start() {
@@ -181,4 +183,26 @@ TEST_CASE("a PostgreSQL that restarts is an error of libpq, then a connection ag
             return ask(c.get(), "SELECT 2");
         }));
     for (auto& a : again) CHECK(a.get(patience) == "2");
+}
+
+TEST_CASE("psql, pgbench and pg_dump do under weft what they do without") {
+    const postgres db;
+    const std::string where = "export PGHOST=localhost PGPORT=" + db.port() + " PGUSER=weft PGDATABASE=postgres\n";
+    same_under_weft(where + R"(timeout 60 $WEFT psql -X <<END | sed 's/PID [0-9]*/PID/'
+SELECT 1; SELECT pg_sleep(0.1);
+CREATE TABLE t(a int, b text); INSERT INTO t SELECT i, repeat('x', 100) FROM generate_series(1, 2000) i;
+COPY t TO STDOUT;
+SELECT count(*), md5(string_agg(a::text || b, ',' ORDER BY a)) FROM t;
+SELECT syntax error;
+LISTEN told; NOTIFY told, 'something'; SELECT 2;
+\! echo a shell
+SET statement_timeout = 100; SELECT pg_sleep(20);
+DROP TABLE t;
+END)");
+    same_under_weft(
+        where + "timeout 60 $WEFT pgbench -i -q >/dev/null 2>&1 && timeout 60 $WEFT pgbench -c 8 -j 2 -t 50 2>/dev/null | grep processed");
+    same_under_weft(where + "timeout 60 $WEFT pgbench -C -c 8 -j 1 -t 5 2>/dev/null | grep processed");
+    same_under_weft(
+        where + "timeout 60 $WEFT pg_dump --schema-only | grep -v restrict; timeout 60 $WEFT pg_dump -Fd -j 3 -f " + db.socket_directory() +
+        "/dump && ls " + db.socket_directory() + "/dump | wc -l; rm -r " + db.socket_directory() + "/dump");
 }

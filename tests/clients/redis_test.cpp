@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // hiredis in fibers: blocking calls that let the other fibers run, and its own errors where a command ends otherwise.
 #include "concurrent.hpp"
+#include "programs.hpp"
 #include "server.hpp"
 
 #include <catch2/catch.hpp>
@@ -173,4 +174,20 @@ TEST_CASE("a Redis that restarts is an error of hiredis, then a connection again
     for (auto& c : connections)
         again.push_back(weft::spawn([&c] { return redisReconnect(c.get()) == REDIS_OK && text(ask(c.get(), "PING")) == "PONG"; }));
     for (auto& a : again) CHECK(a.get(patience));
+}
+
+TEST_CASE("redis-cli and redis-benchmark do under weft what they do without") {
+    redis db;
+    const std::string cli = "timeout 60 $WEFT redis-cli -p " + std::to_string(db.process().port());
+    same_under_weft(
+        "{ echo flushall; echo set a b; echo get a; echo blpop none 0.2; seq -f 'rpush l %g' 100; echo lrange l 0 -1; echo wrong; } | " +
+        cli);
+    same_under_weft("seq -f 'SET key:%g value' 2000 | sed 's/$/\\r/' | " + cli + " --pipe | tail -1");
+    same_under_weft("head -c 1000000 /dev/zero | tr '\\0' x | " + cli + " -x set big; " + cli + " get big | md5sum");
+    same_under_weft(
+        "timeout 60 $WEFT redis-benchmark -p " + std::to_string(db.process().port()) +
+        " -n 2000 -c 20 -q -t set,get | tr '\\r' '\\n' | grep -c 'requests per second'");
+    same_under_weft(
+        "timeout 60 $WEFT redis-benchmark --threads 3 -p " + std::to_string(db.process().port()) +
+        " -n 2000 -c 20 -q -t set,get | tr '\\r' '\\n' | grep -c 'requests per second'");
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // libssh2 in fibers, in its blocking mode, against sshd: commands, and files by SFTP.
 #include "concurrent.hpp"
+#include "programs.hpp"
 #include "server.hpp"
 
 #include <catch2/catch.hpp>
@@ -271,4 +272,20 @@ TEST_CASE("an sshd that restarts is an error of libssh2, then a session again") 
     weft::spawn([&] { CHECK_THROWS(session(to)); }).get(patience);
     to.process().start();
     weft::spawn([&] { CHECK(session(to).execute("echo again") == "again\n"); }).get(patience);
+}
+
+TEST_CASE("ssh, scp and sftp do under weft what they do without") {
+    if (has_no_shell()) return;
+    const sshd to;
+    to.place().write("big", big());
+    const std::string options =
+        " -F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o BatchMode=yes -i " + to.key();
+    const std::string port = std::to_string(to.port()), place = to.place().path();
+    same_under_weft("timeout 60 $WEFT ssh" + options + " -p " + port + " 127.0.0.1 'cat " + place + "/big' | md5sum");
+    same_under_weft("timeout 60 $WEFT ssh" + options + " -p " + port + " 127.0.0.1 md5sum < " + place + "/big");
+    same_under_weft("timeout 60 $WEFT ssh" + options + " -p " + port + " 127.0.0.1 'echo out; echo err >&2; exit 3' | sort; [ $? -eq 0 ]");
+    same_under_weft(
+        "timeout 60 $WEFT scp -q" + options + " -P " + port + " 127.0.0.1:" + place + "/big " + place + "/back && md5sum < " + place +
+        "/back");
+    same_under_weft("echo 'ls " + place + "/big' | timeout 60 $WEFT sftp -q" + options + " -P " + port + " -b - 127.0.0.1");
 }
