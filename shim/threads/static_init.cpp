@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The guards of function-local statics. The C++ library takes a process with one kernel thread for one in which nobody can wait: another fiber that
-// comes to a static while its initialiser waits would be an error there (recursive_init_error). These are the same functions, on the
-// same bits, which know of fibers.
+// The guards of function-local statics. The C++ library takes a process with one kernel thread for one in which nobody can wait: another
+// fiber that comes to a static while its initialiser waits would be an error there (recursive_init_error). These are the same
+// functions, on the same bits, which know of fibers.
 #include "core/gate.hpp"
 #include "threads/futex.hpp"
 

@@ -52,7 +52,8 @@ long registers_survive(long number, long a, long b, long c) {
         "add $512, %%rsp\n\t"
         :
         : [p] "r"(&p)
-        : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm7", "xmm15", "memory", "cc");
+        : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm7", "xmm15",
+          "memory", "cc");
     const long marks[10] = {0x1111, 0x1212, 0x1313, 0x1414, 0x1010, 0x0808, 0x0909, c, 0x7878, 0x400};
     for (int i = 0; i < 10; ++i)
         if (p.kept[i] != marks[i]) return -10001 - i;
