@@ -24,6 +24,11 @@ constexpr unsigned shared_bit = 1, monotonic_bit = 2, count_shift = 3;
 unsigned state_of(pthread_cond_t* c) noexcept { return __atomic_load_n(&c->__data.__wrefs, __ATOMIC_RELAXED); }
 clockid_t clock_of(pthread_cond_t* c) noexcept { return (state_of(c) & monotonic_bit) != 0 ? CLOCK_MONOTONIC : CLOCK_REALTIME; }
 
+// Whoever began to wait before, as the mutex tells it, is seen without a fence.
+bool has_sleepers(pthread_cond_t* c) noexcept {
+    return bucket_of(c).sleepers.load(std::memory_order_acquire) != 0 && (state_of(c) & shared_bit) == 0;
+}
+
 constexpr patience spuriously{patience::kill::looks_up, patience::signal::endures};
 
 /// The semaphore that a kernel thread sleeps on.
@@ -186,12 +191,12 @@ int clockwait(pthread_cond_t* c, pthread_mutex_t* m, clockid_t clock, const time
 int timedwait(pthread_cond_t* c, pthread_mutex_t* m, const timespec* at) { return clockwait(c, m, clock_of(c), at); }
 
 int signal(pthread_cond_t* c) noexcept {
-    if ((state_of(c) & shared_bit) == 0 && wake_sleepers(c, 1) > 0) return 0;
+    if (has_sleepers(c) && wake_sleepers(c, 1) > 0) return 0;
     return state_of(c) >> count_shift != 0 ? real().pthread_cond_signal(c) : 0;
 }
 
 int broadcast(pthread_cond_t* c) noexcept {
-    if ((state_of(c) & shared_bit) == 0) wake_sleepers(c, INT_MAX);
+    if (has_sleepers(c)) wake_sleepers(c, INT_MAX);
     return state_of(c) >> count_shift != 0 ? real().pthread_cond_broadcast(c) : 0;
 }
 

@@ -163,6 +163,43 @@ int take(pthread_mutex_t* m, int kind, const limit& until) noexcept {
     return 0;
 }
 
+// --- The short way, of a mutex that is free, or that nobody waits for ---
+
+// Here the memory changes exactly as by libc's functions, so nothing has to be asked first, but whether the owner is to be ours.
+
+bool is_plain(int kind) noexcept { return kind == normal || (kind == recursive && gate::is_on(family::locks)); }
+
+/// False: nothing was done.
+bool lock_quickly(pthread_mutex_t* m) noexcept {
+    const int kind = kind_of(m);
+    if (!is_plain(kind) || __builtin_expect(stats::counting, 0) || !try_word(m, false)) return false;
+    if (kind == recursive) m->__data.__count = 1;
+    set_owner(m, this_owner(false));
+    ++m->__data.__nusers;
+    return true;
+}
+
+bool unlock_quickly(pthread_mutex_t* m) noexcept {
+    const int kind = kind_of(m);
+    const auto word = word_of(m);
+    if (!is_plain(kind) || __builtin_expect(stats::counting, 0) || word.load(std::memory_order_relaxed) != 1) return false;
+    if (kind == recursive) {
+        if (m->__data.__count != 1 || owner_of(m) != this_owner(false)) return false;
+        m->__data.__count = 0;
+    }
+    set_owner(m, 0);
+    --m->__data.__nusers;
+    if (__libc_single_threaded) {
+        word.store(0, std::memory_order_relaxed);
+        return true;
+    }
+    std::uint32_t expected = 1;
+    if (word.compare_exchange_strong(expected, 0, std::memory_order_release, std::memory_order_relaxed)) return true;
+    const trap::untrapped here;
+    release_contended(m, false);
+    return true;
+}
+
 int clocklock_with(pthread_mutex_t* m, clockid_t clock, const timespec* at) noexcept {
     const int kind = kind_of(m);
     if ((kind & foreign_bits) != 0) return foreign_mutex::lock(m, {clock, at});
@@ -248,8 +285,12 @@ namespace policy = weft::shim::mutex;
 
 extern "C" {
 
-WEFT_API int pthread_mutex_lock(pthread_mutex_t* m) noexcept { return serve_everywhere<call::pthread_mutex_lock>(policy::lock, m); }
-WEFT_API int __pthread_mutex_lock(pthread_mutex_t* m) noexcept { return serve_everywhere<call::__pthread_mutex_lock>(policy::lock, m); }
+WEFT_API int pthread_mutex_lock(pthread_mutex_t* m) noexcept {
+    return policy::lock_quickly(m) ? 0 : serve_everywhere<call::pthread_mutex_lock>(policy::lock, m);
+}
+WEFT_API int __pthread_mutex_lock(pthread_mutex_t* m) noexcept {
+    return policy::lock_quickly(m) ? 0 : serve_everywhere<call::__pthread_mutex_lock>(policy::lock, m);
+}
 WEFT_API int pthread_mutex_trylock(pthread_mutex_t* m) noexcept {
     return serve_everywhere<call::pthread_mutex_trylock>(policy::trylock, m);
 }
@@ -262,9 +303,11 @@ WEFT_API int pthread_mutex_timedlock(pthread_mutex_t* m, const timespec* at) noe
 WEFT_API int pthread_mutex_clocklock(pthread_mutex_t* m, clockid_t clock, const timespec* at) noexcept {
     return serve_everywhere<call::pthread_mutex_clocklock>(policy::clocklock, m, clock, at);
 }
-WEFT_API int pthread_mutex_unlock(pthread_mutex_t* m) noexcept { return serve_everywhere<call::pthread_mutex_unlock>(policy::unlock, m); }
+WEFT_API int pthread_mutex_unlock(pthread_mutex_t* m) noexcept {
+    return policy::unlock_quickly(m) ? 0 : serve_everywhere<call::pthread_mutex_unlock>(policy::unlock, m);
+}
 WEFT_API int __pthread_mutex_unlock(pthread_mutex_t* m) noexcept {
-    return serve_everywhere<call::__pthread_mutex_unlock>(policy::unlock, m);
+    return policy::unlock_quickly(m) ? 0 : serve_everywhere<call::__pthread_mutex_unlock>(policy::unlock, m);
 }
 
 } // extern "C"

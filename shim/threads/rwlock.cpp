@@ -133,7 +133,7 @@ int unlock(pthread_rwlock_t* l) noexcept {
     const std::uint32_t me = this_owner(is_shared(l));
     if (writer_of(l) == me) set_writer(l, this_tid());
     const int result = real().pthread_rwlock_unlock(l);
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    std::atomic_signal_fence(std::memory_order_seq_cst); // the processor's was in the locked instruction that let go
     // The address is only looked up, unless somebody waits, who keeps the lock alive.
     if (bucket_of(l).sleepers.load(std::memory_order_seq_cst) != 0) hand_over(l);
     return result;
