@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Name resolution, on weft's helper kernel threads: whatever nsswitch.conf says happens there, in libc's own code.
+#include "calls/dns_cache.hpp"
 #include "calls/lookup.hpp"
 #include "core/serve.hpp"
 
@@ -43,6 +44,12 @@ bool is_numeric(const char* node) noexcept {
 
 int get_address(const char* node, const char* service, const addrinfo* hints, addrinfo** result) {
     auto job = std::make_shared<address_lookup>();
+    const std::string key = dns_cache::is_on() ? dns_cache::key_of(node, service, hints, job->theirs) : std::string();
+    if (dns_cache::is_on())
+        if (addrinfo* const kept = dns_cache::find(key)) {
+            *result = kept;
+            return 0;
+        }
     job->node = node;
     if (service != nullptr) job->service = service;
     if (hints != nullptr) {
@@ -57,7 +64,10 @@ int get_address(const char* node, const char* service, const addrinfo* hints, ad
         return EAI_SYSTEM;
     }
     if (job->result == EAI_SYSTEM) errno = job->error_number;
-    if (job->result == 0) *result = std::exchange(job->found, nullptr);
+    if (job->result == 0) {
+        if (dns_cache::is_on()) dns_cache::keep(key, job->found);
+        *result = std::exchange(job->found, nullptr);
+    }
     return job->result;
 }
 

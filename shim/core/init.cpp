@@ -15,6 +15,7 @@
 
 #include "calls/stdio.hpp"
 #include "core/after_fork.hpp"
+#include "calls/dns_cache.hpp"
 #include "core/gate.hpp"
 #include "core/real.hpp"
 #include "core/shim_options.hpp"
@@ -77,6 +78,7 @@ void initialise() noexcept {
     gate::families_.fetch_and(~options.families_off, std::memory_order_relaxed);
     rt::process_options().verbose = options.verbose;
     if (options.always_serve) gate::always_serve();
+    dns_cache::keep_for(options.dns_cache);
     if (preloaded && !options.follow) unfollow();
     signals::initialise(); // 5
     if (options.stats) stats::start(); // 6

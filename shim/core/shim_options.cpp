@@ -5,7 +5,9 @@
 
 #include "core/log.hpp"
 
+#include <charconv>
 #include <cstdlib>
+#include <cstring>
 #include <string_view>
 
 namespace weft::shim {
@@ -34,12 +36,26 @@ bool flag(const char* prefix, std::string_view name, bool standard) noexcept {
     return standard;
 }
 
+std::uint64_t value(const char* prefix, std::string_view name, std::uint64_t standard) noexcept {
+    const char* text = environment(prefix, name);
+    if (text == nullptr || *text == 0) return standard;
+    std::uint64_t number = 0;
+    const char* const end = text + std::strlen(text);
+    if (const auto [rest, error] = std::from_chars(text, end, number); error == std::errc() && rest == end) return number;
+    rt::log_line line;
+    line << prefix << name << "=" << std::string_view(text) << " makes no sense (a whole number); ignored";
+    line.write();
+    return standard;
+}
+
 } // namespace
 
 shim_options read_options() noexcept {
     shim_options o;
 #define WEFT_FLAG(name, standard, help) o.name = flag("WEFT_", #name, standard);
+#define WEFT_VALUE(name, standard, unit, help) o.name = value("WEFT_", #name, standard);
 #include "core/options.def"
+#undef WEFT_VALUE
 #undef WEFT_FLAG
 #define WEFT_FAMILY(name, help)                                                                                        \
     if (flag("WEFT_NO_", #name, false)) o.families_off |= 1U << static_cast<unsigned>(family::name);

@@ -9,7 +9,9 @@ namespace weft::shim {
 
 struct shim_options {
 #define WEFT_FLAG(name, standard, help) bool name = standard;
+#define WEFT_VALUE(name, standard, unit, help) std::uint64_t name = standard;
 #include "core/options.def"
+#undef WEFT_VALUE
 #undef WEFT_FLAG
     std::uint32_t families_off = 0; // a bit a family
 };

@@ -23,6 +23,10 @@ void add_run(CLI::App& app, settings& chosen) {
                 "It execs the program: process id, signals and exit status are the program's. Exit status 126: it cannot be\n"
                 "executed; 127: it was not found, or weft's library was not.");
     for (const option& o : options()) {
+        if (!o.unit.empty()) {
+            run->add_option_function<std::uint64_t>("--" + o.name, [&chosen, &o](std::uint64_t n) { chosen.set(o, n); }, o.help + " (in " + o.unit + ")");
+            continue;
+        }
         run->add_flag_callback("--" + o.name, [&chosen, &o] { chosen.set(o, true); }, o.help);
         if (o.standard) run->add_flag_callback("--no-" + o.name, [&chosen, &o] { chosen.set(o, false); }, "not so");
     }

@@ -23,8 +23,10 @@ std::string option_of(std::string name) {
 
 const std::vector<option>& options() {
     static const std::vector<option> all = {
-#define WEFT_FLAG(name, standard, help) {option_of(#name), variable_of("WEFT_", #name), standard, help},
+#define WEFT_FLAG(name, standard, help) {option_of(#name), variable_of("WEFT_", #name), standard, help, {}, {}},
+#define WEFT_VALUE(name, standard, unit, help) {option_of(#name), variable_of("WEFT_", #name), false, help, unit, #standard},
 #include "core/options.def"
+#undef WEFT_VALUE
 #undef WEFT_FLAG
     };
     return all;
@@ -32,7 +34,7 @@ const std::vector<option>& options() {
 
 const std::vector<option>& families() {
     static const std::vector<option> all = {
-#define WEFT_FAMILY(name, help) {#name, variable_of("WEFT_NO_", #name), false, help},
+#define WEFT_FAMILY(name, help) {#name, variable_of("WEFT_NO_", #name), false, help, {}, {}},
 #include "core/families.def"
 #undef WEFT_FAMILY
     };
@@ -42,12 +44,15 @@ const std::vector<option>& families() {
 void print_options() {
     std::printf("%-20s %-20s %-8s %s\n", "option", "environment", "default", "meaning");
     for (const option& o : options()) {
-        const std::string spelling = (o.standard ? "--[no-]" : "--") + o.name;
-        std::printf("%-20s %-20s %-8s %s\n", spelling.c_str(), o.variable.c_str(), o.standard ? "1" : "0", o.help.c_str());
+        const bool takes_value = !o.unit.empty();
+        const std::string spelling = (o.standard ? "--[no-]" : "--") + o.name + (takes_value ? " N" : "");
+        const std::string standard = takes_value ? o.value : o.standard ? "1" : "0";
+        const std::string unit = takes_value ? " (in " + o.unit + ")" : "";
+        std::printf("%-20s %-20s %-8s %s%s\n", spelling.c_str(), o.variable.c_str(), standard.c_str(), o.help.c_str(), unit.c_str());
     }
     for (const option& f : families())
         std::printf("%-20s %-20s %-8s leave alone: %s\n", ("--no-" + f.name).c_str(), f.variable.c_str(), "0", f.help.c_str());
-    std::printf("\nSwitches are 1 or 0 in the environment; no option has a unit. The command line wins over the environment.\n");
+    std::printf("\nSwitches are 1 or 0 in the environment; N is a whole number. The command line wins over the environment.\n");
 }
 
 } // namespace weft::launcher

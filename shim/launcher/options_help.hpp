@@ -12,6 +12,8 @@ struct option {
     std::string variable; // WEFT_…
     bool standard;        // the default of a switch
     std::string help;
+    std::string unit{};   // of one that takes a whole number; empty: a switch
+    std::string value{};  // its default
 };
 
 /// The switches of options.def.

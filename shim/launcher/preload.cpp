@@ -33,6 +33,13 @@ std::string shim_path() {
 
 bool takes_all_the_rest(const std::string& word) { return word == "--"; }
 
+/// `--name N`, where N is a word of its own.
+bool takes_next_word(const std::string& word) {
+    for (const option& o : options())
+        if (!o.unit.empty() && word == "--" + o.name) return true;
+    return false;
+}
+
 } // namespace
 
 std::vector<std::string> split_command(int argc, char** argv, std::vector<std::string>& command) {
@@ -46,8 +53,9 @@ std::vector<std::string> split_command(int argc, char** argv, std::vector<std::s
             ++i;
             break;
         }
-        if (run && (word.empty() || word[0] != '-')) break; // no option of run takes a word of its own
+        if (run && (word.empty() || word[0] != '-')) break;
         own.push_back(word);
+        if (run && takes_next_word(word) && i + 1 < argc) own.push_back(argv[++i]);
         if (!named && word == "run") run = true;
         if (word.empty() || word[0] != '-') named = true;
     }

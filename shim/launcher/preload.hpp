@@ -3,6 +3,7 @@
 
 #include "launcher/options_help.hpp"
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@ namespace weft::launcher {
 class settings {
 public:
     void set(const option& o, bool on) { variables_[o.variable] = on ? "1" : "0"; }
+    void set(const option& o, std::uint64_t value) { variables_[o.variable] = std::to_string(value); }
     [[nodiscard]] const std::map<std::string, std::string>& variables() const { return variables_; }
 
 private:
