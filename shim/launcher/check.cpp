@@ -207,7 +207,8 @@ private:
         if (base_name(loader).starts_with("ld-musl"))
             return refuse("program for musl", "weft is for glibc; its loader is " + loader), false;
         if (base_name(loader) != glibc_loader)
-            return refuse("program for another loader", "weft is for glibc's " + std::string(glibc_loader) + "; its loader is " + loader), false;
+            return refuse("program for another loader",
+                          "weft is for glibc's " + std::string(glibc_loader) + "; its loader is " + loader), false;
         r_.kind = "dynamic, x86-64, glibc";
         return true;
     }

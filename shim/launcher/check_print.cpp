@@ -107,7 +107,8 @@ void print_report_as_json(const check_report& r) {
     for (const auto& l : r.libraries) j["libraries"].push_back({{"name", l.name}, {"path", l.path}});
     j["calls"] = json::array();
     for (const auto& c : r.calls)
-        j["calls"].push_back({{"name", c.name}, {"family", c.family}, {"served", c.served}, {"excuse", c.excuse}, {"importers", c.importers}});
+        j["calls"].push_back({{"name", c.name}, {"family", c.family}, {"served", c.served}, {"excuse", c.excuse},
+                              {"importers", c.importers}});
     j["inline_system_calls"] = json::array();
     for (const auto& object : r.inline_code) {
         json calls = json::array();

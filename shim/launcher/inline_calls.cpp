@@ -131,7 +131,8 @@ std::vector<inline_call> find_inline_calls(const elf_file& file) {
             while (function != functions.end() && function->address < s.address + at) ++function;
             std::size_t room = s.bytes.size() - at;
             if (function != functions.end()) {
-                if (const std::uint64_t ahead = function->address - (s.address + at); ahead != 0) room = std::min<std::uint64_t>(room, ahead);
+                const std::uint64_t ahead = function->address - (s.address + at);
+                if (ahead != 0) room = std::min<std::uint64_t>(room, ahead);
             }
             const auto code = s.bytes.subspan(at, room);
             const std::size_t size = instruction_length(code);

@@ -33,8 +33,9 @@ struct entry {
 
 /// How a call of calls.def says that it failed.
 constexpr how how_of(std::string_view name) {
-    for (const std::string_view n : {"fopen", "fopen64", "freopen", "freopen64", "fdopen", "popen", "_IO_popen", "fgets", "__fgets_chk", "getpwnam", "getpwuid", "getgrnam",
-                                     "getgrgid", "gethostbyname", "gethostbyname2", "gethostbyaddr", "getpass"})
+    for (const std::string_view n : {"fopen", "fopen64", "freopen", "freopen64", "fdopen", "popen", "_IO_popen", "fgets", "__fgets_chk",
+                                     "getpwnam", "getpwuid", "getgrnam", "getgrgid", "gethostbyname", "gethostbyname2", "gethostbyaddr",
+                                     "getpass"})
         if (name == n) return how::null;
     for (const std::string_view n : {"clock_nanosleep", "posix_spawn", "posix_spawnp", "sigwait"})
         if (name == n) return how::number;
@@ -76,7 +77,9 @@ long raw(long n, long a, long b, long c, long d = 0) noexcept {
     return result;
 }
 
-void say(const char* text) noexcept { raw(SYS_write, log_fd >= 0 ? log_fd : 2, reinterpret_cast<long>(text), static_cast<long>(std::strlen(text))); }
+void say(const char* text) noexcept {
+    raw(SYS_write, log_fd >= 0 ? log_fd : 2, reinterpret_cast<long>(text), static_cast<long>(std::strlen(text)));
+}
 
 bool is_weft(std::uintptr_t address) noexcept {
     for (unsigned i = 0; i < weft_objects; ++i)

@@ -27,21 +27,22 @@ PLAN = {
     "connections": {"accept": ("EMFILE", "ECONNABORTED", "ENOBUFS", "EINTR"), "accept4": ("EMFILE", "ECONNABORTED", "ENOBUFS", "EINTR"),
                     "connect": ("ECONNREFUSED", "ENETUNREACH", "EADDRNOTAVAIL"), "shutdown": ("ENOTCONN",), "setsockopt": ("ENOPROTOOPT",),
                     "getsockopt": ("ENOBUFS",)},
-    "descriptors": {**{c: NEW for c in "socket socketpair pipe pipe2 eventfd epoll_create1 dup dup2 dup3 open openat timerfd_create".split()},
+    "descriptors": {**{c: NEW for c in "socket socketpair pipe pipe2 eventfd epoll_create1".split()},
+                    **{c: NEW for c in "dup dup2 dup3 open openat timerfd_create".split()},
                     "close": ("EIO", "EINTR"), "fcntl": ("EIO",), "fcntl64": ("EIO",), "ioctl": ("EIO",), "fstat": ("EIO", "ENOMEM")},
     "readiness": {**{c: ("ENOMEM", "EINTR") for c in "poll ppoll select pselect __poll_chk __ppoll_chk".split()},
                   **{c: ("EINTR",) for c in "epoll_wait epoll_pwait".split()},
                   "epoll_ctl": ("ENOMEM", "ENOSPC")},
     "time": {c: ("EINTR",) for c in "nanosleep usleep clock_nanosleep".split()},
-    "processes": {"fork": ("EAGAIN", "ENOMEM"), "waitpid": ("EINTR",), "wait4": ("EINTR",), "waitid": ("EINTR",), "popen": ("EMFILE", "ENOMEM"),
+    "processes": {"fork": ("EAGAIN", "ENOMEM"), **{c: ("EINTR",) for c in "waitpid wait4 waitid".split()}, "popen": ("EMFILE", "ENOMEM"),
                   "pclose": ("EIO",), "fgets": ("EIO",), "system": ("EAGAIN",)},
     "memory": {"mmap": ("ENOMEM",), "mprotect": ("ENOMEM",), "madvise": ("ENOMEM", "EINVAL"), "mremap": ("ENOMEM",), "malloc": ("ENOMEM",),
                "calloc": ("ENOMEM",), "realloc": ("ENOMEM",), "_Znwm": ("ENOMEM",), "_ZnwmSt11align_val_t": ("ENOMEM",),
                "pthread_create": ("EAGAIN",), "sigaltstack": ("ENOMEM",)},
 }
 # The kernel refuses a call altogether: an older one, or a sandbox.
-REFUSED = {"sys.io_uring_setup": ("ENOSYS", "EPERM"), "sys.io_uring_enter": ("EPERM", "ENOMEM"), "sys.process_vm_readv": ("EPERM", "ENOSYS"),
-           "sys.pidfd_open": ("ENOSYS", "EPERM"), "sys.madvise": ("EINVAL",)}
+REFUSED = {"sys.io_uring_setup": ("ENOSYS", "EPERM"), "sys.io_uring_enter": ("EPERM", "ENOMEM"),
+           "sys.process_vm_readv": ("EPERM", "ENOSYS"), "sys.pidfd_open": ("ENOSYS", "EPERM"), "sys.madvise": ("EINVAL",)}
 
 # What else a program may see when a part of weft's own fails: nothing to be had is said in the words of what was to be made.
 WORDS = {"ENOMEM": {"ENOMEM", "EAGAIN", "EMFILE"}, "EAGAIN": {"EAGAIN", "ENOMEM"}, "ENOSPC": {"ENOSPC", "ENOMEM"},

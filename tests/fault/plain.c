@@ -342,7 +342,8 @@ static void names(void) {
     for (int i = 0; i < tries && found == NULL; ++i) {
         errno = 0;
         const int error = getaddrinfo("localhost", "80", NULL, &found);
-        if (error != 0) say("getaddrinfo", error == EAI_SYSTEM && errno != 0 ? strerrorname_np(errno) : error == EAI_MEMORY ? "ENOMEM" : "EAI");
+        const char* system_error = errno != 0 ? strerrorname_np(errno) : "0";
+        if (error != 0) say("getaddrinfo", error == EAI_SYSTEM ? system_error : error == EAI_MEMORY ? "ENOMEM" : "EAI");
     }
     if (found == NULL) bad("getaddrinfo");
     else freeaddrinfo(found);
