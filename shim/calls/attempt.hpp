@@ -3,10 +3,17 @@
 
 // One attempt to read or write a descriptor that is no socket, without waiting, in the way its kind allows.
 
-#include "calls/wait.hpp"
+#include "calls/blocking.hpp"
 #include "core/real.hpp"
 
 namespace weft::shim {
+
+/// A call that will not wait unless another was faster.
+template <class F>
+ssize_t handed_over(int fd, F call) noexcept {
+    if (is_nonblocking(fd) || rt::interruption_errno(false) != 0) return call();
+    return blocking_call(true, call);
+}
 
 /// `kind` is the descriptor's, and changed with it where the first way is refused.
 inline ssize_t read_nowait(int fd, descriptor& d, fd_kind& kind, const iovec* v, int count) noexcept {
@@ -24,6 +31,11 @@ inline ssize_t read_nowait(int fd, descriptor& d, fd_kind& kind, const iovec* v,
             pollfd p{fd, POLLIN, 0};
             if (real().poll(&p, 1, 0) == 0) return fail(EAGAIN);
             return real().readv(fd, v, count);
+        }
+        case fd_kind::handed: {
+            pollfd p{fd, POLLIN, 0};
+            if (real().poll(&p, 1, 0) == 0) return fail(EAGAIN);
+            return handed_over(fd, [=]() noexcept { return real().readv(fd, v, count); });
         }
         default: return real().readv(fd, v, count);
         }
@@ -45,6 +57,11 @@ inline ssize_t write_nowait(int fd, descriptor& d, fd_kind& kind, const iovec* v
             pollfd p{fd, POLLOUT, 0};
             if (real().poll(&p, 1, 0) == 0) return fail(EAGAIN);
             return real().writev(fd, v, count);
+        }
+        case fd_kind::handed: {
+            pollfd p{fd, POLLOUT, 0};
+            if (real().poll(&p, 1, 0) == 0) return fail(EAGAIN);
+            return handed_over(fd, [=]() noexcept { return real().writev(fd, v, count); });
         }
         default: return real().writev(fd, v, count);
         }

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <new>
+#include <string_view>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -95,27 +96,54 @@ fd_kind descriptor::kind(int fd) noexcept {
     }
 }
 
-fd_kind descriptor::downgrade(int fd) noexcept {
-    const int saved_errno = errno;
-    struct stat s{};
-    kind_ = fd_kind::polled;
-    if (::fstat(fd, &s) == 0 && (S_ISFIFO(s.st_mode) || (S_ISCHR(s.st_mode) && is_terminal(s.st_rdev)))) {
-        const long flags = rt::sys::call(SYS_fcntl, fd, F_GETFL);
-        char path[32] = "/proc/self/fd/";
+namespace {
+
+/// /proc/self/fd/N.
+class fd_path {
+public:
+    explicit fd_path(int fd) noexcept {
         char digits[12];
         char* d = digits + sizeof digits;
         unsigned n = static_cast<unsigned>(fd);
         do *--d = static_cast<char>('0' + n % 10);
         while ((n /= 10) != 0);
-        char* p = path + 14;
+        char* p = path_ + 14;
         while (d != digits + sizeof digits) *p++ = *d++;
+    }
+    [[nodiscard]] const char* get() const noexcept { return path_; }
+
+private:
+    char path_[32] = "/proc/self/fd/";
+};
+
+/// What is made of nothing (inotify, an older kernel's timerfd) can be read by any kernel thread, but for a signalfd: that is the reader's own.
+bool any_thread_may_read(int fd, const struct stat& s) noexcept {
+    constexpr std::string_view nothing = "anon_inode:";
+    char name[40] = {};
+    if ((s.st_mode & S_IFMT) != 0) return false;
+    const long size = rt::sys::call(SYS_readlink, rt::sys::arg(fd_path(fd).get()), rt::sys::arg(name), sizeof name);
+    const std::string_view found(name, size < 0 ? 0 : static_cast<std::size_t>(size));
+    return found.starts_with(nothing) && found.find("signalfd") == std::string_view::npos;
+}
+
+} // namespace
+
+fd_kind descriptor::downgrade(int fd) noexcept {
+    const int saved_errno = errno;
+    struct stat s{};
+    kind_ = fd_kind::polled;
+    const bool known = ::fstat(fd, &s) == 0;
+    if (known && (S_ISFIFO(s.st_mode) || (S_ISCHR(s.st_mode) && is_terminal(s.st_rdev)))) {
+        const long flags = rt::sys::call(SYS_fcntl, fd, F_GETFL);
         const long own = flags < 0 ? flags
-                                   : rt::sys::call(SYS_openat, AT_FDCWD, rt::sys::arg(path),
+                                   : rt::sys::call(SYS_openat, AT_FDCWD, rt::sys::arg(fd_path(fd).get()),
                                                    (flags & O_ACCMODE) | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0);
         if (own >= 0) {
             own_ = rt::make_private(static_cast<int>(own));
             kind_ = S_ISCHR(s.st_mode) ? fd_kind::terminal : fd_kind::reopened;
         }
+    } else if (known && any_thread_may_read(fd, s)) {
+        kind_ = fd_kind::handed;
     }
     errno = saved_errno;
     return kind_;

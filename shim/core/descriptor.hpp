@@ -15,6 +15,7 @@ enum class fd_kind : std::uint8_t {
     reopened, // FIFO, older pipes: used through a non-blocking description of our own
     terminal, // the same, but its settings say when a read ends
     polled,   // nothing else works: wait until it is ready, then the real call
+    handed,   // the same, but a kernel thread makes it, lest another reader was faster
     plain,    // regular file, directory, block device, /dev/null: never waits
 };
 
