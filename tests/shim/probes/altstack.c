@@ -5,6 +5,8 @@
 #include <setjmp.h>
 #include <ucontext.h>
 
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" // siginterrupt
+
 static char buf[16];
 static char alternate[65536];
 static volatile int on_alternate, flags_seen, has_context;
@@ -75,13 +77,57 @@ PROBE(what_it_says) {
     fact("disabled", old.ss_flags == SS_DISABLE);
 }
 
+extern int __sigaction(int, const struct sigaction*, struct sigaction*);
+extern sighandler_t bsd_signal(int, sighandler_t);
+
+// Every way to install a handler; what flags it gives it.
+PROBE(ways_to_install) {
+    const struct { const char* name; sighandler_t (*call)(int, sighandler_t); } ways[] = {
+        {"signal", signal}, {"ssignal", ssignal}, {"bsd_signal", bsd_signal}, {"sysv_signal", sysv_signal}, {"__sysv_signal", __sysv_signal}};
+    struct sigaction now;
+    const struct timespec longer = {1, 0};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; ++i) {
+        caught = 0;
+        label("%s.ready", ways[i].name);
+        begin();
+        done_code(ways[i].call(SIGUSR1, on_signal) == SIG_DFL, NULL);
+        sigaction(SIGUSR1, NULL, &now);
+        fact("flags", now.sa_flags & ~0x04000000); // but SA_RESTORER
+        fact("masked", sigismember(&now.sa_mask, SIGUSR1));
+        label("%s.eintr", ways[i].name);
+        PEER { delay(50); poke(SIGUSR1); }
+        begin();
+        done(nanosleep(&longer, NULL), NULL, -1);
+        fact("caught", caught);
+        reap();
+        signal(SIGUSR1, SIG_DFL);
+        label("%s.badfd", ways[i].name);
+        begin();
+        done(ways[i].call(SIGKILL, on_signal) == SIG_ERR ? -1 : 0, NULL, -1);
+        begin();
+        done(ways[i].call(1000, on_signal) == SIG_ERR ? -1 : 0, NULL, -1);
+    }
+    label("siginterrupt.ready");
+    fact("result", siginterrupt(SIGUSR1, 1));
+    signal(SIGUSR1, on_signal);
+    sigaction(SIGUSR1, NULL, &now);
+    fact("restarts", (now.sa_flags & SA_RESTART) != 0);
+    siginterrupt(SIGUSR1, 0);
+    sigaction(SIGUSR1, NULL, &now);
+    fact("restarts_again", (now.sa_flags & SA_RESTART) != 0);
+    label("__sigaction.ready");
+    fact("result", __sigaction(SIGUSR1, NULL, &now));
+    fact("mine", now.sa_handler == on_signal);
+    signal(SIGUSR1, SIG_DFL);
+}
+
 PROBE(on_stack) {
     int p[2];
     must(pipe(p), "pipe");
     for (int with = 0; with < 2; ++with) {
         if (with) use_alternate();
         install(SIGUSR1, SA_ONSTACK);
-        label("raise/%s", with ? "alternate" : "none");
+        label("sigaction.ready/raise/%s", with ? "alternate" : "none");
         raise(SIGUSR1);
         told();
         install(SIGUSR1, SA_ONSTACK);

@@ -6,6 +6,9 @@
 #include <sched.h>
 #include <threads.h>
 
+// An old binary's name for sched_yield.
+__asm__(".symver old_pthread_yield,pthread_yield@GLIBC_2.2.5");
+extern int old_pthread_yield(void);
 extern int __nanosleep(const struct timespec*, struct timespec*);
 
 static struct timespec ms(long n) { return (struct timespec){n / 1000, n % 1000 * 1000000}; }
@@ -170,6 +173,9 @@ PROBE(other_names) {
     begin();
     thrd_yield();
     done(0, NULL, -1);
+    label("pthread_yield.ready");
+    begin();
+    done(old_pthread_yield(), NULL, -1);
     label("select.timeout/alone");
     struct timeval v = {0, 60000};
     begin();

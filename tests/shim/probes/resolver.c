@@ -6,6 +6,25 @@
 #include <netdb.h>
 #include <resolv.h>
 
+// The names by which binaries made for older libcs know them: libc exports them for those only.
+#define OLD(name) __asm__(".symver old" #name "," #name "@GLIBC_2.2.5")
+OLD(__res_query);
+OLD(__res_search);
+OLD(__res_querydomain);
+OLD(__res_send);
+OLD(__res_nquery);
+OLD(__res_nsearch);
+OLD(__res_nquerydomain);
+OLD(__res_nsend);
+extern int old__res_query(const char*, int, int, unsigned char*, int);
+extern int old__res_search(const char*, int, int, unsigned char*, int);
+extern int old__res_querydomain(const char*, const char*, int, int, unsigned char*, int);
+extern int old__res_send(const unsigned char*, int, unsigned char*, int);
+extern int old__res_nquery(res_state, const char*, int, int, unsigned char*, int);
+extern int old__res_nsearch(res_state, const char*, int, int, unsigned char*, int);
+extern int old__res_nquerydomain(res_state, const char*, const char*, int, int, unsigned char*, int);
+extern int old__res_nsend(res_state, const unsigned char*, int, unsigned char*, int);
+
 static struct sockaddr_in server;
 static unsigned char answer[512];
 
@@ -116,6 +135,18 @@ PROBE(by_state) {
     begin();
     line(res_nsend(&s, message, length, answer, sizeof answer));
     fact("same_id", answer[0] == message[0] && answer[1] == message[1]);
+    label("__res_nquery.blocks");
+    begin();
+    line(old__res_nquery(&s, "a.example", C_IN, T_A, answer, sizeof answer));
+    label("__res_nsearch.blocks");
+    begin();
+    line(old__res_nsearch(&s, "a.example", C_IN, T_A, answer, sizeof answer));
+    label("__res_nquerydomain.blocks");
+    begin();
+    line(old__res_nquerydomain(&s, "a", "example", C_IN, T_A, answer, sizeof answer));
+    label("__res_nsend.blocks");
+    begin();
+    line(old__res_nsend(&s, message, length, answer, sizeof answer));
     res_nclose(&s);
     end_server();
 }
@@ -149,6 +180,18 @@ PROBE(by_thread) {
     label("res_send.blocks");
     begin();
     line(res_send(message, length, answer, sizeof answer));
+    label("__res_query.blocks");
+    begin();
+    line(old__res_query("a.example", C_IN, T_A, answer, sizeof answer));
+    label("__res_search.blocks");
+    begin();
+    line(old__res_search("a.example", C_IN, T_A, answer, sizeof answer));
+    label("__res_querydomain.blocks");
+    begin();
+    line(old__res_querydomain("a", "example", C_IN, T_A, answer, sizeof answer));
+    label("__res_send.blocks");
+    begin();
+    line(old__res_send(message, length, answer, sizeof answer));
     // The names of the host family go by the same state.
     struct addrinfo hints, *found = NULL;
     memset(&hints, 0, sizeof hints);

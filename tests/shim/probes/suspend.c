@@ -148,10 +148,12 @@ PROBE(sigpause_bsd) {
     handle(SIGUSR1, 0);
     handle(SIGUSR2, 0);
     PEER { delay(40); poke(SIGUSR2); delay(40); poke(SIGUSR1); }
+    label("sigpause.eintr");
     begin();
     done(bsd_sigpause(1 << (SIGUSR2 - 1)), NULL, -1);
     fact("caught", caught);
     reap();
+    label("__sigpause.eintr/bsd");
     begin();
     done(__sigpause(0, 0), NULL, -1);
     fact("caught", caught);
@@ -166,13 +168,16 @@ PROBE(sigpause_xpg) {
     handle(SIGUSR1, 0);
     handle(SIGUSR2, 0);
     PEER { delay(40); poke(SIGUSR2); delay(40); poke(SIGUSR1); }
+    label("__xpg_sigpause.eintr");
     begin();
     done(sigpause(SIGUSR1), NULL, -1);
     fact("caught", caught);
     reap();
+    label("__sigpause.eintr/xpg");
     begin();
     done(__sigpause(SIGUSR2, 1), NULL, -1);
     fact("caught", caught);
+    label("__xpg_sigpause.badfd");
     begin();
     done(sigpause(1000), NULL, -1);
     sigprocmask(SIG_SETMASK, &before, NULL);
