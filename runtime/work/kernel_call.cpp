@@ -71,7 +71,8 @@ void install_kick() noexcept {
 
 class call_job final : public work_item {
 public:
-    call_job(void (*work)(void*) noexcept, void* argument) noexcept : work_(work), argument_(argument) {}
+    call_job(void (*work)(void*) noexcept, void* argument, bool (*goes_on)(void*) noexcept) noexcept
+        : work_(work), argument_(argument), goes_on_(goes_on) {}
 
     void run() noexcept override {
         sigset_t kick;
@@ -116,7 +117,7 @@ public:
                 if (done_) return;
             }
             // A kick is lost where the thread has not yet entered the system call, so it is repeated.
-            if (reason == wake_reason::interrupted) kicked = true;
+            if (reason == wake_reason::interrupted) kicked = goes_on_ == nullptr || !goes_on_(argument_);
             else if (kicked) pause = std::min<std::chrono::nanoseconds>(pause * 2, std::chrono::milliseconds(20));
         }
     }
@@ -131,6 +132,7 @@ private:
 
     void (*const work_)(void*) noexcept;
     void* const argument_;
+    bool (*const goes_on_)(void*) noexcept;
     std::atomic<int> thread_{0};
     spinlock lock_; // guards what follows
     bool done_ = false;
@@ -146,9 +148,9 @@ bool change_kick(void (*set)(void*) noexcept, void* argument) noexcept {
     return true;
 }
 
-bool run_on_kernel_thread(void (*work)(void*) noexcept, void* argument) noexcept {
+bool run_on_kernel_thread(void (*work)(void*) noexcept, void* argument, bool (*goes_on)(void*) noexcept) noexcept {
     try {
-        const auto job = std::make_shared<call_job>(work, argument);
+        const auto job = std::make_shared<call_job>(work, argument, goes_on);
         callers().submit(job, false);
         job->await();
         return true;

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <type_traits>
 
 namespace weft::rt {
@@ -26,8 +27,8 @@ extern WEFT_API constinit signal_function foreign_kick;
 WEFT_API bool change_kick(void (*set)(void*) noexcept, void* argument) noexcept;
 
 /// Runs `work(argument)` on a kernel thread. False: no thread could be made and it has not run. Only the kick_signal is
-/// unblocked there.
-WEFT_API bool run_on_kernel_thread(void (*work)(void*) noexcept, void* argument) noexcept;
+/// unblocked there. `goes_on`, if any, is asked on the calling fiber when something wants to interrupt it; true: the call is let be.
+WEFT_API bool run_on_kernel_thread(void (*work)(void*) noexcept, void* argument, bool (*goes_on)(void*) noexcept = nullptr) noexcept;
 
 /// What `on_kernel_thread` says when there is no thread: what most calls of that type say when they fail.
 template <class T>
@@ -39,28 +40,33 @@ constexpr T no_kernel_thread() noexcept {
 
 /// Runs `call()` on a kernel thread and returns its result, with the errno it left; EAGAIN if there is no thread. `call` gives up on EINTR: who
 /// asked for it is for the caller to find out.
-template <class F>
-auto on_kernel_thread(F call) noexcept -> decltype(call()) {
+template <class F, class GoesOn = std::nullptr_t>
+auto on_kernel_thread(F call, GoesOn goes_on = nullptr) noexcept -> decltype(call()) {
     using result_type = decltype(call());
     if constexpr (std::is_void_v<result_type>) {
-        on_kernel_thread([&]() noexcept {
-            call();
-            return 0;
-        });
+        on_kernel_thread(
+            [&]() noexcept {
+                call();
+                return 0;
+            },
+            goes_on);
     } else {
-        struct {
+        struct job_type {
             F& call;
+            GoesOn& goes_on;
             result_type result;
             int error;
-        } job{call, {}, errno};
+        } job{call, goes_on, {}, errno};
+        bool (*ask)(void*) noexcept = nullptr;
+        if constexpr (!std::is_null_pointer_v<GoesOn>) ask = [](void* p) noexcept -> bool { return static_cast<job_type*>(p)->goes_on(); };
         const bool ran = run_on_kernel_thread(
             [](void* p) noexcept {
-                auto& j = *static_cast<decltype(job)*>(p);
+                auto& j = *static_cast<job_type*>(p);
                 errno = j.error;
                 j.result = j.call();
                 j.error = errno;
             },
-            &job);
+            &job, ask);
         errno = ran ? job.error : EAGAIN;
         return ran ? job.result : no_kernel_thread<result_type>();
     }

@@ -14,7 +14,7 @@
 #include <sys/single_threaded.h>
 #include <sys/stat.h>
 
-// libc's list of all FILEs, its lock and a walk over it: exported, but not declared.
+// Exported, but not declared: libc's list of all FILEs, its lock and a walk over it; the fortified vsnprintf.
 extern "C" {
 void _IO_list_lock() noexcept;
 void _IO_list_unlock() noexcept;
@@ -22,6 +22,7 @@ FILE* _IO_iter_begin() noexcept;
 FILE* _IO_iter_end() noexcept;
 FILE* _IO_iter_next(FILE* f) noexcept;
 FILE* _IO_iter_file(FILE* f) noexcept;
+int __vsnprintf_chk(char* to, std::size_t size, int flag, std::size_t capacity, const char* format, va_list arguments) noexcept;
 }
 
 namespace weft::shim::stdio {
@@ -111,6 +112,33 @@ FILE* reopen_by(const char* path, const char* mode, FILE* f) {
 
 } // namespace
 
+namespace {
+
+template <class Format>
+int print_short_by(FILE* f, va_list arguments, Format format) {
+    if (!file::has_room{"", 0}(*f) || !stdio_lock::is_free(f) || file::is_locked(*f) || file::nature_of(*f) == file::nature::plain) return -1;
+    char text[512];
+    va_list copy;
+    va_copy(copy, arguments);
+    const int n = format(text, sizeof text, copy);
+    va_end(copy);
+    if (n < 0 || n >= static_cast<int>(sizeof text)) return -1;
+    const auto size = static_cast<std::size_t>(n);
+    return file::has_room{text, size}(*f) && real().fwrite(text, 1, size, f) == size ? n : -1;
+}
+
+} // namespace
+
+int print_short(FILE* f, const char* format, va_list arguments) {
+    return print_short_by(f, arguments, [=](char* to, std::size_t size, va_list a) { return ::vsnprintf(to, size, format, a); });
+}
+
+int print_short(FILE* f, int flag, const char* format, va_list arguments) {
+    return print_short_by(f, arguments, [=](char* to, std::size_t size, va_list a) {
+        return __vsnprintf_chk(to, size, flag, size, format, a);
+    });
+}
+
 void before_input(const FILE& f) {
     FILE* const out = stdout;
     constexpr int relevant = file::linked | file::no_writes | file::line_buffered;
@@ -121,11 +149,11 @@ void before_input(const FILE& f) {
 }
 
 int flush(FILE* f) {
-    if (f == nullptr) return flush_all(false);
+    if (f == nullptr) return flush_all({});
     return served_on<call::fflush, locking::yes>(f, file::flushed{}, f);
 }
 
-int flush_all(bool at_exit) {
+int flush_all(flush_options options) {
     int result = 0;
     dealt_with done;
     while (!done.full()) {
@@ -134,18 +162,19 @@ int flush_all(bool at_exit) {
             const list_of_files all;
             all.for_each([&](FILE* f) noexcept {
                 if (next != nullptr || !file::has_output(*f) || done.contains(f)) return;
+                if (options.lines_only && (f->_flags & file::line_buffered) == 0) return;
                 const bool at_once = file::nature_of(*f) == file::nature::plain && stdio_lock::is_free(f) && !file::is_locked(*f);
                 if (!at_once) next = f;
                 else if (real().__overflow(f, EOF) == EOF) result = EOF;
             });
-            if (next != nullptr && at_exit && !stdio_lock::try_take(next)) {
+            if (next != nullptr && !options.in_use && !stdio_lock::try_take(next)) {
                 done.add(next);
                 continue;
             }
         }
         if (next == nullptr) break;
         done.add(next);
-        if (!at_exit) stdio_lock::take(next);
+        if (options.in_use) stdio_lock::take(next);
         bool lives = false;
         {
             const list_of_files all; // while we waited it may have been closed
@@ -156,6 +185,8 @@ int flush_all(bool at_exit) {
     }
     return result;
 }
+
+void flush_lines() { flush_all({.lines_only = true}); }
 
 namespace {
 
@@ -189,7 +220,7 @@ void reopening(FILE* f) noexcept {
 }
 
 int close_all() {
-    flush_all(false);
+    flush_all({});
     return real().fcloseall();
 }
 
@@ -273,7 +304,7 @@ void initialise() noexcept {
     // Registered before anything of the program's: runs after it, and before libc writes out what is left.
     std::atexit([] {
         const trap::untrapped weft;
-        if (gate::open(family::stdio)) flush_all(true);
+        if (gate::open(family::stdio)) flush_all({.in_use = false});
     });
 }
 

@@ -75,6 +75,24 @@ auto on_file(FILE* f, Satisfied satisfied, A... arguments) {
     return serve<c>([=](A... a) { return f == nullptr ? real_of<c>()(a...) : served_on<c, l>(f, satisfied, a...); }, arguments...);
 }
 
+/// Prints what is short and goes into the FILE's buffer: by libc's own formatting into memory, since only then it is known
+/// whether it does. -1: nothing was done.
+int print_short(FILE* f, const char* format, va_list arguments);
+int print_short(FILE* f, int flag, const char* format, va_list arguments);
+
+/// printf on a fiber; `c` takes these arguments.
+template <call c, class... A>
+int print(FILE* f, A... arguments) {
+    const int n = print_short(f, arguments...);
+    return n >= 0 ? n : served_on<c, locking::yes>(f, file::never{}, f, arguments...);
+}
+
+/// What every stub of a printf does.
+template <call c, class... A>
+int on_print(FILE* f, A... arguments) {
+    return serve<c>([](FILE* to, A... a) { return to == nullptr ? real_of<c>()(to, a...) : print<c>(to, a...); }, f, arguments...);
+}
+
 /// printf to a descriptor.
 template <call c, class... A>
 auto on_descriptor(int fd, A... arguments) {
@@ -105,8 +123,13 @@ auto input(FILE* f, Satisfied satisfied, A... arguments) {
 
 /// fflush of one FILE, or of all.
 int flush(FILE* f);
-/// Writes out what all FILEs hold. libc's list of them is not locked while it waits. `at_exit`: a FILE that is in use is left to libc.
-int flush_all(bool at_exit);
+struct flush_options {
+    bool lines_only = false; // line-buffered FILEs
+    bool in_use = true;      // false: one that is in use is left alone
+};
+/// Writes out what all FILEs hold. libc's list of them is not locked while it waits.
+int flush_all(flush_options options);
+void flush_lines();
 int close_all();
 /// fopen of a FIFO waits for its other end.
 FILE* open(const char* path, const char* mode);

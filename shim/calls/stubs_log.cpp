@@ -47,6 +47,10 @@ WEFT_API void perror(const char* text) { on_file<call::perror>(stderr, never{}, 
 WEFT_API void psignal(int number, const char* text) { on_file<call::psignal>(stderr, never{}, number, text); }
 WEFT_API void psiginfo(const siginfo_t* info, const char* text) { on_file<call::psiginfo>(stderr, never{}, info, text); }
 
+WEFT_API int fmtmsg(long kind, const char* label, int severity, const char* text, const char* action, const char* tag) {
+    return on_file<call::fmtmsg>(stderr, never{}, kind, label, severity, text, action, tag);
+}
+
 WEFT_API void vwarn(const char* format, va_list arguments) { on_file<call::vwarn>(stderr, never{}, format, arguments); }
 WEFT_API void vwarnx(const char* format, va_list arguments) { on_file<call::vwarnx>(stderr, never{}, format, arguments); }
 WEFT_API void warn(const char* format, ...) {

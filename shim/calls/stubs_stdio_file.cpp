@@ -44,6 +44,9 @@ WEFT_API int fcloseall() { return serve<call::fcloseall>(stdio::close_all); }
 
 WEFT_API int fflush(FILE* f) { return serve<call::fflush>(stdio::flush, f); }
 WEFT_API int _IO_fflush(FILE* f) { return serve<call::_IO_fflush>(stdio::flush, f); }
+WEFT_API int _IO_flush_all() { return serve<call::_IO_flush_all>([] { return stdio::flush_all({}); }); }
+WEFT_API void _IO_flush_all_linebuffered() { serve<call::_IO_flush_all_linebuffered>(stdio::flush_lines); }
+WEFT_API void _flushlbf() { serve<call::_flushlbf>(stdio::flush_lines); }
 WEFT_API int fflush_unlocked(FILE* f) {
     if (f == nullptr) return fflush(f);
     return on_file<call::fflush_unlocked, locking::no>(f, flushed{}, f);

@@ -9,6 +9,7 @@ using weft::shim::call;
 using weft::shim::stdio::locking;
 using weft::shim::stdio::on_descriptor;
 using weft::shim::stdio::on_file;
+using weft::shim::stdio::on_print;
 
 extern "C" {
 
@@ -45,55 +46,55 @@ WEFT_API int putw(int value, FILE* f) { return on_file<call::putw>(f, (has_room{
 WEFT_API int printf(const char* format, ...) {
     va_list rest;
     va_start(rest, format);
-    const int n = on_file<call::vfprintf>(stdout, never{}, stdout, format, rest);
+    const int n = on_print<call::vfprintf>(stdout, format, rest);
     va_end(rest);
     return n;
 }
 WEFT_API int fprintf(FILE* f, const char* format, ...) {
     va_list rest;
     va_start(rest, format);
-    const int n = on_file<call::vfprintf>(f, never{}, f, format, rest);
+    const int n = on_print<call::vfprintf>(f, format, rest);
     va_end(rest);
     return n;
 }
 WEFT_API int _IO_printf(const char* format, ...) {
     va_list rest;
     va_start(rest, format);
-    const int n = on_file<call::vfprintf>(stdout, never{}, stdout, format, rest);
+    const int n = on_print<call::vfprintf>(stdout, format, rest);
     va_end(rest);
     return n;
 }
 WEFT_API int _IO_fprintf(FILE* f, const char* format, ...) {
     va_list rest;
     va_start(rest, format);
-    const int n = on_file<call::vfprintf>(f, never{}, f, format, rest);
+    const int n = on_print<call::vfprintf>(f, format, rest);
     va_end(rest);
     return n;
 }
-WEFT_API int vprintf(const char* format, va_list arguments) { return on_file<call::vfprintf>(stdout, never{}, stdout, format, arguments); }
-WEFT_API int vfprintf(FILE* f, const char* format, va_list arguments) { return on_file<call::vfprintf>(f, never{}, f, format, arguments); }
+WEFT_API int vprintf(const char* format, va_list arguments) { return on_print<call::vfprintf>(stdout, format, arguments); }
+WEFT_API int vfprintf(FILE* f, const char* format, va_list arguments) { return on_print<call::vfprintf>(f, format, arguments); }
 WEFT_API int _IO_vfprintf(FILE* f, const char* format, va_list arguments) {
-    return on_file<call::vfprintf>(f, never{}, f, format, arguments);
+    return on_print<call::vfprintf>(f, format, arguments);
 }
 WEFT_API int __printf_chk(int flag, const char* format, ...) {
     va_list rest;
     va_start(rest, format);
-    const int n = on_file<call::__vfprintf_chk>(stdout, never{}, stdout, flag, format, rest);
+    const int n = on_print<call::__vfprintf_chk>(stdout, flag, format, rest);
     va_end(rest);
     return n;
 }
 WEFT_API int __fprintf_chk(FILE* f, int flag, const char* format, ...) {
     va_list rest;
     va_start(rest, format);
-    const int n = on_file<call::__vfprintf_chk>(f, never{}, f, flag, format, rest);
+    const int n = on_print<call::__vfprintf_chk>(f, flag, format, rest);
     va_end(rest);
     return n;
 }
 WEFT_API int __vprintf_chk(int flag, const char* format, va_list arguments) {
-    return on_file<call::__vfprintf_chk>(stdout, never{}, stdout, flag, format, arguments);
+    return on_print<call::__vfprintf_chk>(stdout, flag, format, arguments);
 }
 WEFT_API int __vfprintf_chk(FILE* f, int flag, const char* format, va_list arguments) {
-    return on_file<call::__vfprintf_chk>(f, never{}, f, flag, format, arguments);
+    return on_print<call::__vfprintf_chk>(f, flag, format, arguments);
 }
 
 // --- printf to a descriptor ---

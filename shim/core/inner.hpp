@@ -5,8 +5,10 @@
 // trapped and served; where the kernel cannot do that, the whole call is made on a kernel thread.
 
 #include "core/serve.hpp"
+#include "core/signals.hpp"
 #include "core/trap.hpp"
 
+#include "core/interruption.hpp"
 #include "work/kernel_call.hpp"
 
 namespace weft::shim {
@@ -15,7 +17,9 @@ namespace weft::shim {
 template <call c, class... A>
 auto inner(A... arguments) {
     if (const trap::trapped here; here) return real_of<c>()(arguments...);
-    return rt::on_kernel_thread([=]() noexcept { return real_of<c>()(arguments...); });
+    signals::wait signals;
+    return rt::on_kernel_thread([=]() noexcept { return real_of<c>()(arguments...); },
+                                [&]() noexcept { return rt::interruption_errno(false) == 0 && !signals.interrupted(true); });
 }
 
 } // namespace weft::shim

@@ -11,6 +11,7 @@
 #include <aliases.h>
 #include <err.h>
 #include <error.h>
+#include <fmtmsg.h>
 #include <grp.h>
 #include <gshadow.h>
 #include <mntent.h>
@@ -21,6 +22,7 @@
 #include <shadow.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <syslog.h>
 #include <wchar.h>
 #include <wordexp.h>
@@ -77,6 +79,8 @@ int _IO_printf(const char* format, ...);
 int _IO_fprintf(FILE* f, const char* format, ...);
 int _IO_vfprintf(FILE* f, const char* format, va_list arguments);
 int _IO_fflush(FILE* f);
+int _IO_flush_all();
+void _IO_flush_all_linebuffered();
 long _IO_ftell(FILE* f);
 int _IO_fgetpos(FILE* f, fpos_t* at);
 int _IO_fgetpos64(FILE* f, fpos64_t* at);

@@ -417,3 +417,71 @@ TEST_CASE("many fibers look up names at once") {
         }));
     for (auto& f : fibers) CHECK(f.get(patience));
 }
+
+TEST_CASE("a cookie's functions may wait, and its FILE is one fiber's at a time") {
+    pair p = pair::pipe();
+    cookie_io_functions_t functions{};
+    functions.read = [](void* cookie, char* to, std::size_t size) { return ::read(*static_cast<int*>(cookie), to, size); };
+    int fd = p[0];
+    const file f(::fopencookie(&fd, "r", functions));
+    std::map<std::string, int> seen;
+    const auto read_lines = [&] {
+        char line[100];
+        while (::fgets(line, sizeof line, f.get()) != nullptr) ++seen[line];
+    };
+    auto a = weft::spawn(read_lines), b = weft::spawn(read_lines);
+    for (int i = 0; i < 100; ++i) {
+        put(p[1], i % 2 == 0 ? "half a" : " line\n");
+        weft::this_fiber::yield();
+    }
+    p.close(1);
+    REQUIRE(a.join(patience));
+    REQUIRE(b.join(patience));
+    CHECK(seen.size() == 1);
+    CHECK(seen["half a line\n"] == 50);
+}
+
+TEST_CASE("what a program has printed is written when it exits, though the reader is a fiber of its own") {
+    pair answer = pair::pipe();
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::alarm(10);
+        pair p = pair::pipe();
+        FILE* out = ::fdopen(::dup(p[1]), "w");
+        const std::vector<char> full(65536);
+        if (::write(p[1], full.data(), full.size()) != 65536) ::_exit(3);
+        weft::spawn([from = ::dup(p[0]), to = answer[1]] {
+            char buffer[65536 + 100];
+            std::size_t n = 0;
+            while (n < 65536 + 10) n += static_cast<std::size_t>(::read(from, buffer + n, sizeof buffer - n));
+            CHECK(::write(to, buffer + 65536, 10) == 10);
+        });
+        ::fputs("last words", out);
+        std::exit(0);
+    }
+    answer.close(1);
+    const long n = ::read(answer[0], text, sizeof text);
+    CHECK(std::string(text, static_cast<std::size_t>(std::max(n, 0L))) == "last words");
+    int status = 0;
+    CHECK(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+}
+
+TEST_CASE("whoever waits at stdin keeps nobody from printing") {
+    pair in = pair::pipe(), out = pair::pipe();
+    const file reader = open_file(in[0], "r"), writer = open_file(out[1], "w");
+    ::setvbuf(reader.get(), nullptr, _IONBF, 0);
+    auto waiting = weft::spawn([&] { return ::fgetc(reader.get()); });
+    auto printing = weft::spawn([&] {
+        for (int i = 0; i < 100; ++i) {
+            ::fprintf(writer.get(), "%d\n", i);
+            ::fflush(writer.get());
+            weft::this_fiber::yield();
+        }
+        return ::fflush(nullptr);
+    });
+    CHECK(printing.get(patience) == 0);
+    CHECK(!waiting.ready());
+    put(in[1], "x");
+    CHECK(waiting.get(patience) == 'x');
+}
