@@ -5,12 +5,15 @@
 #include "calls/wait_several.hpp"
 #include "core/serve.hpp"
 
+#include "core/private_fd.hpp"
 #include "core/sys.hpp"
 
 #include <weft/export.hpp>
 
+#include <algorithm>
+#include <bit>
 #include <charconv>
-#include <string_view>
+#include <cstring>
 
 namespace weft::shim::polling {
 
@@ -18,20 +21,36 @@ namespace {
 
 bool is_open(int fd) noexcept { return rt::sys::call(SYS_fcntl, fd, F_GETFD) >= 0; }
 
-/// How many descriptors the process's table has room for now; of a longer set the kernel reads and writes only so much.
-int table_size() noexcept {
-    const long fd = rt::sys::call(SYS_openat, AT_FDCWD, rt::sys::arg("/proc/self/status"), O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0) return INT_MAX;
-    char text[1024];
-    const long n = rt::sys::call(SYS_read, fd, rt::sys::arg(text), sizeof text);
-    rt::sys::close(static_cast<int>(fd));
-    const std::string_view status(text, n < 0 ? 0 : static_cast<std::size_t>(n));
-    constexpr std::string_view name = "FDSize:\t";
-    const std::size_t at = status.find(name);
-    int size = INT_MAX;
-    if (at != std::string_view::npos) std::from_chars(status.data() + at + name.size(), status.data() + status.size(), size);
-    return size;
+/// The highest descriptor of the program that is open now; -1 where nobody tells.
+int highest_open() noexcept {
+    const long directory = rt::sys::call(SYS_openat, AT_FDCWD, rt::sys::arg("/proc/self/fd"), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (directory < 0) return -1;
+    int highest = -1;
+    alignas(8) char entries[2048]; // each a record whose length is at 16, and the name at 19
+    for (long n; (n = rt::sys::call(SYS_getdents64, directory, rt::sys::arg(entries), sizeof entries)) > 0;) {
+        std::uint16_t length = 0;
+        for (long at = 0; at < n; at += length) {
+            std::memcpy(&length, entries + at + 16, sizeof length);
+            int fd = -1;
+            std::from_chars(entries + at + 19, entries + at + length, fd);
+            if (fd > highest && fd != directory && !rt::is_private(fd)) highest = fd;
+        }
+    }
+    rt::sys::close(static_cast<int>(directory));
+    return highest;
 }
+
+} // namespace
+
+int bounded(int count) noexcept {
+    if (count <= FD_SETSIZE) return count;
+    const int highest = highest_open();
+    if (highest < 0) return count;
+    const unsigned size = highest < 64 ? 64U : std::bit_ceil(static_cast<unsigned>(highest) / 128 + 1) * 128;
+    return std::min(count, static_cast<int>(size));
+}
+
+namespace {
 
 int poll_until(pollfd* fds, nfds_t count, deadline until, const sigset_t* mask) noexcept {
     auto ask = [&] { return real().poll(fds, count, 0); };
@@ -48,7 +67,7 @@ int poll_until(pollfd* fds, nfds_t count, deadline until, const sigset_t* mask) 
 int select_until(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, deadline until,
                  const sigset_t* mask) noexcept {
     if (count < 0) return fail(EINVAL);
-    if (count > FD_SETSIZE) count = std::min(count, table_size());
+    count = bounded(count);
     static constexpr timespec at_once{};
     fd_set* const sets[3] = {readable, writable, exceptional};
     const std::size_t words = (static_cast<std::size_t>(count) + 63) / 64;
@@ -159,11 +178,11 @@ WEFT_API int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout, con
     return ppoll(fds, count, timeout, mask);
 }
 WEFT_API int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* timeout) {
-    return serve<call::select>(polling::select, count, readable, writable, exceptional, timeout);
+    return serve<call::select>(polling::select, polling::bounded(count), readable, writable, exceptional, timeout);
 }
 WEFT_API int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, const timespec* timeout,
                      const sigset_t* mask) {
-    return serve<call::pselect>(polling::pselect, count, readable, writable, exceptional, timeout, mask);
+    return serve<call::pselect>(polling::pselect, polling::bounded(count), readable, writable, exceptional, timeout, mask);
 }
 
 } // extern "C"

@@ -12,6 +12,10 @@
 
 namespace weft::shim::polling {
 
+/// Of a set longer than the process's table of descriptors the kernel reads and writes only so much, and programs pass getdtablesize() with sets
+/// that are shorter. Descriptors of weft's own make the table longer than the program would have it.
+int bounded(int count) noexcept;
+
 int poll(pollfd* fds, nfds_t count, int timeout) noexcept;
 int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) noexcept;
 int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* timeout) noexcept;

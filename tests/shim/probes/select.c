@@ -195,3 +195,35 @@ PROBE(wrong_poll) {
     begin();
     done(poll(NULL, 0, 60), NULL, -1);
 }
+
+// Programs pass getdtablesize(), or more, with sets that are shorter: what lies behind the table of descriptors is left alone.
+PROBE(long_select) {
+    int p[2];
+    must(pipe(p), "pipe");
+    usleep(1000);
+    const volatile int counts[] = {1025, 70000, 2000000000};
+    for (int i = 0; i < 3; ++i) {
+        label("select/long/%d", i);
+        struct {
+            fd_set in;
+            char behind[16384];
+        } sets;
+        memset(&sets, 0, sizeof sets);
+        memset(sets.behind, 0x55, sizeof sets.behind);
+        FD_SET(p[0], &sets.in);
+        struct timeval v = {0, 60000};
+        begin();
+        done(select(counts[i], &sets.in, NULL, NULL, &v), NULL, FD_ISSET(p[0], &sets.in) != 0);
+        FD_SET(p[0], &sets.in);
+        PEER { delay(60); put(p[1], "x"); }
+        begin();
+        done(pselect(counts[i], &sets.in, NULL, NULL, NULL, NULL), NULL, FD_ISSET(p[0], &sets.in) != 0);
+        long changed = 0;
+        for (size_t at = 0; at < sizeof sets.behind; ++at) changed += sets.behind[at] != 0x55;
+        fact("changed", changed);
+        reap();
+        char c;
+        if (read(p[0], &c, 1)) {}
+    }
+    close_pair(p);
+}
