@@ -45,7 +45,8 @@ bool run_on_helper(const std::shared_ptr<helper_job>& job) {
             return job->done_;
         }
         // Woken for a signal's handlers only, if the job is not done.
-        if (run_recorded_signals != nullptr && this_thread_state.running != nullptr && this_thread_state.running->is_main()) run_recorded_signals();
+        const fiber_core* const here = this_thread_state.running;
+        if (run_recorded_signals != nullptr && here != nullptr && here->is_main()) run_recorded_signals();
     }
 }
 

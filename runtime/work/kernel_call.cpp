@@ -36,7 +36,8 @@ void on_kick(int number, siginfo_t* info, void* context) noexcept {
     if (calls && info->si_code == SI_TKILL && info->si_pid == sys::getpid()) return;
     const int process = sys::getpid();
     if (calls) { // somebody else's: for a thread of the program's, as if this one blocked it
-        if (sys::call(SYS_rt_tgsigqueueinfo, process, process, number, sys::arg(info)) != 0) sys::call(SYS_tgkill, process, process, number);
+        if (sys::call(SYS_rt_tgsigqueueinfo, process, process, number, sys::arg(info)) != 0)
+            sys::call(SYS_tgkill, process, process, number);
         return;
     }
     if (foreign_kick != nullptr) {

@@ -163,7 +163,8 @@ void keep(const std::string& key, const addrinfo* found) {
     if (entries.size() >= most)
         for (auto at = entries.begin(); at != entries.end();) at = now >= at->second.until ? drop(at) : std::next(at);
     if (entries.size() >= most)
-        drop(std::min_element(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.second.until < b.second.until; }));
+        drop(std::min_element(entries.begin(), entries.end(),
+                              [](const auto& a, const auto& b) { return a.second.until < b.second.until; }));
     entry& e = entries[key];
     try {
         e = {copy(found), now + kept_ns};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Answers of getaddrinfo, kept for a while if the option dns_cache says so: it is off by default. Only what was found is kept, a few hundred answers, and
-// none longer than the files that libc resolves by stay as they are.
+// Answers of getaddrinfo, kept for a while if the option dns_cache says so: it is off by default. Only what was found is kept, a few
+// hundred answers, and none longer than the files that libc resolves by stay as they are.
 
 #include "calls/resolver_state.hpp"
 

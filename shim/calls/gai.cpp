@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// getaddrinfo_a and gai_suspend: names that threads of libc's look up. Waiting for them suspends the fiber. GAI_WAIT is served as GAI_NOWAIT and
-// gai_suspend: libc's own leaves its stack in a list when it is interrupted. And gethostent, which reads the hosts one by one.
+// getaddrinfo_a and gai_suspend: names that threads of libc's look up. Waiting for them suspends the fiber. GAI_WAIT is served as
+// GAI_NOWAIT and gai_suspend: libc's own leaves its stack in a list when it is interrupted. And gethostent, which reads the hosts one by
+// one.
 #include "calls/blocking.hpp"
 #include "core/serve.hpp"
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Message queues and semaphores between processes. They are attempted first. What must wait does so in the kernel, on a kernel thread of weft's: a queue's
-// notification goes out only while nobody receives, and waiting senders, receivers and semaphore operations are counted and served in the
-// kernel's own order, so that polling would show.
+// Message queues and semaphores between processes. They are attempted first. What must wait does so in the kernel, on a kernel thread of
+// weft's: a queue's notification goes out only while nobody receives, and waiting senders, receivers and semaphore operations are counted
+// and served in the kernel's own order, so that polling would show.
 
 #include <cstddef>
 #include <ctime>

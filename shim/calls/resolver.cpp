@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// res_query and its kin: questions to name servers. libc keeps the resolver's state for each kernel thread, and two fibers may ask at once: so a
-// helper thread asks with a state of its own, made from resolv.conf as it is now and from what the program has set in its own.
+// res_query and its kin: questions to name servers. libc keeps the resolver's state for each kernel thread, and two fibers may ask at
+// once: so a helper thread asks with a state of its own, made from resolv.conf as it is now and from what the program has set in its own.
 #include "calls/lookup.hpp"
 #include "calls/resolver_state.hpp"
 #include "core/serve.hpp"

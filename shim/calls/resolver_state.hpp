@@ -10,7 +10,8 @@ namespace weft::shim::resolver {
 
 using state = struct __res_state;
 
-/// The calling kernel thread's, as libc would find it at the begin of a call: with what resolv.conf says now, if the program has not set it.
+/// The calling kernel thread's, as libc would find it at the begin of a call: with what resolv.conf says now, if the program has not set
+/// it.
 state& current_state() noexcept;
 /// What a program may set, into a state that was initialised like any other.
 void take_over(state& own, const state& theirs) noexcept;

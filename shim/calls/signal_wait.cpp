@@ -24,8 +24,8 @@ constexpr timespec at_once{};
 
 bool contains(const sigset_t& set, int number) noexcept { return ::sigismember(&set, number) == 1; }
 
-/// Signals that some fibers of a kernel thread need blocked, or let in, while they wait: the first of them changes the thread's mask, the last one
-/// changes it back.
+/// Signals that some fibers of a kernel thread need blocked, or let in, while they wait: the first of them changes the thread's mask, the
+/// last one changes it back.
 class shared_change {
 public:
     using counters = std::uint16_t[last_number + 1];
@@ -244,7 +244,9 @@ WEFT_API int __sigsuspend(const sigset_t* mask) { return serve<call::__sigsuspen
 WEFT_API int pause() { return serve<call::pause>(signal_wait::pause); }
 WEFT_API int __xpg_sigpause(int number) { return serve<call::__xpg_sigpause>(signal_wait::pause_xpg, number); }
 WEFT_API int __sigpause(int number_or_mask, int is_number) {
-    return serve<call::__sigpause>([](int n, int number) noexcept { return number != 0 ? signal_wait::pause_xpg(n) : signal_wait::pause_bsd(n); },
+    return serve<call::__sigpause>([](int n, int number) noexcept {
+                                       return number != 0 ? signal_wait::pause_xpg(n) : signal_wait::pause_bsd(n);
+                                   },
                                    number_or_mask, is_number);
 }
 // The header gives the name sigpause to the X/Open function; the symbol of that name is BSD's.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// The served calls that wait for signals. A fiber that accepts signals (sigwait and its kin) waits for a signalfd of its own; one that waits
-// for a handler (pause, sigsuspend) waits until one has run: the main fiber as its kernel thread would, another one until any has run in
-// the process, since signals are not sent to fibers.
+// The served calls that wait for signals. A fiber that accepts signals (sigwait and its kin) waits for a signalfd of its own; one that
+// waits for a handler (pause, sigsuspend) waits until one has run: the main fiber as its kernel thread would, another one until any has
+// run in the process, since signals are not sent to fibers.
 
 #include <csignal>
 #include <ctime>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// The alternate signal stack. Where the program has none, weft has one of its own, for reporting overflows: the program never sees it, nor do its
-// handlers run there. A handler with SA_ONSTACK runs on the program's, whoever calls it. A fiber cannot be suspended there, since the next such handler
-// would begin at the top again: calls are the real ones until it has returned or left by a jump.
+// The alternate signal stack. Where the program has none, weft has one of its own, for reporting overflows: the program never sees it,
+// nor do its handlers run there. A handler with SA_ONSTACK runs on the program's, whoever calls it. A fiber cannot be suspended there,
+// since the next such handler would begin at the top again: calls are the real ones until it has returned or left by a jump.
 
 #include <csignal>
 

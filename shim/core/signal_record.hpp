@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// The signals of one kernel thread that have come and whose handlers have not run yet: first in, first out. Written by handlers, which may interrupt
-// each other and the reader, never by another thread.
+// The signals of one kernel thread that have come and whose handlers have not run yet: first in, first out. Written by handlers, which
+// may interrupt each other and the reader, never by another thread.
 
 #include "core/sys.hpp"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What getaddrinfo finds is kept for the time that the option says. The option is read when a program starts, so each case starts one: itself.
+// What getaddrinfo finds is kept for the time that the option says. The option is read when a program starts, so each case starts one:
+// itself.
 #include "name_server.hpp"
 
 #include <catch2/catch.hpp>

@@ -117,7 +117,8 @@ struct situations {
             {"semop", [this] { return long{::semop(s.set, &take, 1)}; }, give},
             {"semtimedop", [this] { return long{::semtimedop(s.set, &take, 1, &long_time)}; }, give},
             {"aio_suspend", [this] { return long{::aio_suspend(list, 1, nullptr)}; }, [this] { CHECK(::write(p[1], "x", 1) == 1); }},
-            {"aio_suspend in time", [this] { return long{::aio_suspend(list, 1, &long_time)}; }, [this] { CHECK(::write(p[1], "x", 1) == 1); }},
+            {"aio_suspend in time", [this] { return long{::aio_suspend(list, 1, &long_time)}; },
+             [this] { CHECK(::write(p[1], "x", 1) == 1); }},
         };
     }
 };
