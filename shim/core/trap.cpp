@@ -38,6 +38,13 @@ extern const char weft_trap_begin[], weft_trap_end[];
 constinit thread_local std::uintptr_t weft_trap_origin = 0;
 }
 
+// A sanitizer's runtime makes system calls by instruction in the midst of libc's functions, under locks of its own: not to be served.
+extern "C" {
+[[gnu::weak]] void __asan_init();
+[[gnu::weak]] void __tsan_init();
+[[gnu::weak]] void __msan_init();
+}
+
 namespace weft::shim::trap {
 
 namespace {
@@ -318,7 +325,7 @@ void trap_fibers() noexcept {
             here.selector = here.fiber_selector = 1;
         } else if (!said.exchange(true, std::memory_order_relaxed)) {
             rt::log_line line;
-            line << "this kernel does not trap system calls (it needs Linux 5.11, and prctl allowed): --trap does nothing";
+            line << "system calls cannot be trapped here (it takes Linux 5.11, prctl allowed, no sanitizer): --trap does nothing";
             line.write();
         }
     };
@@ -330,6 +337,7 @@ void after_fork() noexcept {
 }
 
 void initialise() noexcept {
+    if (&__asan_init != nullptr || &__tsan_init != nullptr || &__msan_init != nullptr) forbid();
     ::pthread_atfork(nullptr, nullptr, &after_fork);
 }
 
