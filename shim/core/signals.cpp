@@ -254,6 +254,12 @@ int action(int number, const struct sigaction* wanted, struct sigaction* old) no
     const trap::untrapped here;
     const bool weft_asks = !program_asks();
     if (weft_asks || !may_wait(number)) {
+        struct sigaction passing {};
+        if (wanted != nullptr && trap::traps_fibers()) {
+            passing = *wanted;
+            sigdelset(&passing.sa_mask, SIGSYS);
+            wanted = &passing;
+        }
         const int result = real().sigaction(number, wanted, old);
         if (result == 0 && old != nullptr && !weft_asks && rt::reports_overflow(*old)) *old = {};
         return result;
@@ -264,6 +270,7 @@ int action(int number, const struct sigaction* wanted, struct sigaction* old) no
     if (ours) {
         given.sa_sigaction = on_signal;
         given.sa_flags |= SA_SIGINFO;
+        sigdelset(&given.sa_mask, SIGSYS); // it may have interrupted trapped code
     }
     sigset_t all, before;
     sigfillset(&all);

@@ -332,6 +332,8 @@ void trap_fibers() noexcept {
     if (rt::hub::current() != nullptr) rt::hub_begins_or_ends(true);
 }
 
+bool traps_fibers() noexcept { return rt::hub_begins_or_ends != nullptr; }
+
 void after_fork() noexcept {
     if (on_here) switch_on();
 }

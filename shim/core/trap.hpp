@@ -78,6 +78,7 @@ void forbid() noexcept;
 
 /// All code of fibers is trapped, from its hub's start on. Says so on stderr where the kernel cannot.
 void trap_fibers() noexcept;
+bool traps_fibers() noexcept;
 
 /// In the child of a fork, where the kernel traps nothing.
 void after_fork() noexcept;

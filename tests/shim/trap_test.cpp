@@ -249,6 +249,32 @@ TEST_CASE("a handler's own system calls are served, and nested ones too") {
     ::signal(SIGUSR1, SIG_DFL);
 }
 
+TEST_CASE("a handler that blocks everything, whatever it interrupts") {
+    struct sigaction a {};
+    caught = 0;
+    a.sa_handler = [](int) {
+        caught = caught + 1;
+        by_instruction(SYS_getppid);
+    };
+    sigfillset(&a.sa_mask);
+    ::sigaction(SIGUSR1, &a, nullptr);
+    ::sigaction(SIGFPE, &a, nullptr);
+    CHECK(by_instruction(SYS_tgkill, ::getpid(), ::gettid(), SIGUSR1) == 0); // at once, in trapped code
+    weft::spawn([] {
+        by_instruction(SYS_tgkill, ::getpid(), ::gettid(), SIGUSR1);
+        by_instruction(SYS_tgkill, ::getpid(), ::gettid(), SIGFPE);
+    }).join();
+    CHECK(caught == 3);
+    auto poke = weft::spawn([] { by_instruction(SYS_tgkill, ::getpid(), ::gettid(), SIGUSR1); });
+    CHECK(by_instruction(SYS_nanosleep, address(&blocking_timespec)) == -EINTR); // recorded, while the main fiber waits
+    CHECK(caught == 4);
+    struct sigaction seen {};
+    ::sigaction(SIGUSR1, nullptr, &seen);
+    CHECK(sigismember(&seen.sa_mask, SIGSYS) == 1);
+    ::signal(SIGUSR1, SIG_DFL);
+    ::signal(SIGFPE, SIG_DFL);
+}
+
 TEST_CASE("a handler that jumps out of a trapped call leaves the trap on") {
     handle(SIGUSR1, [](int) { siglongjmp(way_out, 1); }, 0);
     weft::spawn([] {
