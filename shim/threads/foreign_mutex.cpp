@@ -77,6 +77,12 @@ bool wait_for_thread(pthread_mutex_t* m, const limit& until, std::chrono::millis
     return result != ETIMEDOUT;
 }
 
+/// Who was woken in the kernel marks a robust mutex, which this thread has by now, as one that others may wait for: the wake was the only one.
+void keep_others_awake(pthread_mutex_t* m) noexcept {
+    if ((kind_of(m) & (robust_bit | inherit_bit)) != robust_bit) return;
+    std::atomic_ref(reinterpret_cast<std::uint32_t&>(m->__data.__lock)).fetch_or(FUTEX_WAITERS, std::memory_order_relaxed);
+}
+
 /// Gives it to the fiber that has waited longest, if that is one of this thread's; it would never have it if who unlocks locks again at once.
 void hand_over(pthread_mutex_t* m) noexcept {
     bucket& b = bucket_of(m);
@@ -101,19 +107,23 @@ void hand_over(pthread_mutex_t* m) noexcept {
 int lock(pthread_mutex_t* m, const limit& until) noexcept {
     const std::uint32_t me = this_owner(true);
     std::chrono::milliseconds pause{1};
+    bool waited = false;
     bucket& b = bucket_of(m);
     for (;;) {
         if (!is_a_siblings(m, me)) {
             // A lock that is this very fiber's or thread's own is libc's to judge.
             if (!may_suspend()) return taken(m, me, real_lock(m, until));
             const int result = is_on_this_thread(m) ? real_lock(m, until) : real().pthread_mutex_trylock(m);
+            if (waited && (result == 0 || result == EOWNERDEAD)) keep_others_awake(m);
             if (result != EBUSY) return taken(m, me, result);
             if (const int error = until.refusal(); error != 0) return error;
             if (!wait_for_thread(m, until, pause)) return ETIMEDOUT;
+            waited = true;
             continue;
         }
         if (const int error = until.refusal(); error != 0) return error;
         if (!may_suspend()) return real_lock(m, until); // within weft: the thread has it, and waits for itself
+        if (waited) keep_others_awake(m);
         sleeper s(m);
         s.owner = me;
         s.thread_id = this_tid();
