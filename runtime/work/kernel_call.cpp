@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "work/kernel_call.hpp"
 
+#include "core/hub.hpp"
 #include "core/interruption.hpp"
+#include "core/signal_point.hpp"
 #include "core/sys.hpp"
 #include "core/thread_state.hpp"
 
@@ -95,7 +97,20 @@ public:
     }
     void drop() noexcept override {} // in the child of a fork, where nobody waits for it
 
-    /// Suspends the calling fiber until the call has returned.
+    /// Suspends the calling fiber until the call has returned, whatever interrupts it.
+    void await_unbroken() noexcept {
+        constexpr std::chrono::milliseconds look_again{10}; // for signals, while a kill is pending that would end every wait at once
+        for (;;) {
+            const bool pending = interruption_errno(false) != 0;
+            waiter w("a blocking call", this, pending ? interruption::deferred : interruption::allowed);
+            w.mark_external();
+            if (!suspend(w, pending ? deadline(look_again) : deadline())) return;
+            if (run_recorded_signals != nullptr && this_thread_state.running != nullptr && this_thread_state.running->is_main())
+                run_recorded_signals();
+        }
+    }
+
+    /// Suspends the calling fiber until the call has returned. What interrupts it makes the call return.
     void await() noexcept {
         bool kicked = interruption_errno(false) != 0; // pending already: only what need not wait goes through
         std::chrono::nanoseconds pause = std::chrono::microseconds(200);
@@ -103,20 +118,8 @@ public:
             if (kicked) kick();
             waiter w("a blocking call", this, kicked ? interruption::deferred : interruption::allowed);
             w.mark_external();
-            lock_.lock();
-            if (done_) {
-                lock_.unlock();
-                w.abandon();
-                return;
-            }
-            waiters_.push(w.node);
-            lock_.unlock();
-            const wake_reason reason = w.suspend(kicked ? deadline(pause) : deadline());
-            {
-                const std::lock_guard hold(lock_);
-                wait_list::remove(w.node);
-                if (done_) return;
-            }
+            wake_reason reason{};
+            if (!suspend(w, kicked ? deadline(pause) : deadline(), &reason)) return;
             // A kick is lost where the thread has not yet entered the system call, so it is repeated.
             if (reason == wake_reason::interrupted) kicked = goes_on_ == nullptr || !goes_on_(argument_);
             else if (kicked) pause = std::min<std::chrono::nanoseconds>(pause * 2, std::chrono::milliseconds(20));
@@ -124,6 +127,22 @@ public:
     }
 
 private:
+    /// False: the call has returned.
+    bool suspend(waiter& w, deadline d, wake_reason* reason = nullptr) noexcept {
+        lock_.lock();
+        if (done_) {
+            lock_.unlock();
+            w.abandon();
+            return false;
+        }
+        waiters_.push(w.node);
+        lock_.unlock();
+        const wake_reason how = w.suspend(d);
+        if (reason != nullptr) *reason = how;
+        const std::lock_guard hold(lock_);
+        wait_list::remove(w.node);
+        return !done_;
+    }
     void kick() noexcept {
         install_kick();
         const std::lock_guard hold(lock_);
@@ -154,6 +173,17 @@ bool run_on_kernel_thread(void (*work)(void*) noexcept, void* argument, bool (*g
         const auto job = std::make_shared<call_job>(work, argument, goes_on);
         callers().submit(job, false);
         job->await();
+        return true;
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
+bool run_unbroken_on_kernel_thread(void (*work)(void*) noexcept, void* argument) noexcept {
+    try {
+        const auto job = std::make_shared<call_job>(work, argument, nullptr);
+        callers().submit(job, false);
+        job->await_unbroken();
         return true;
     } catch (const std::exception&) {
         return false;

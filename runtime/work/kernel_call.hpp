@@ -30,6 +30,13 @@ WEFT_API bool change_kick(void (*set)(void*) noexcept, void* argument) noexcept;
 /// unblocked there. `goes_on`, if any, is asked on the calling fiber when something wants to interrupt it; true: the call is let be.
 WEFT_API bool run_on_kernel_thread(void (*work)(void*) noexcept, void* argument, bool (*goes_on)(void*) noexcept = nullptr) noexcept;
 
+/// The same, and nothing that interrupts the fiber interrupts the call: handlers of signals run meanwhile, all else waits for its end.
+WEFT_API bool run_unbroken_on_kernel_thread(void (*work)(void*) noexcept, void* argument) noexcept;
+
+/// Says so to on_kernel_thread.
+struct unbroken_call {};
+inline constexpr unbroken_call unbroken;
+
 /// What `on_kernel_thread` says when there is no thread: what most calls of that type say when they fail.
 template <class T>
 constexpr T no_kernel_thread() noexcept {
@@ -57,16 +64,16 @@ auto on_kernel_thread(F call, GoesOn goes_on = nullptr) noexcept -> decltype(cal
             result_type result;
             int error;
         } job{call, goes_on, {}, errno};
+        constexpr bool is_unbroken = std::is_same_v<GoesOn, unbroken_call>;
         bool (*ask)(void*) noexcept = nullptr;
-        if constexpr (!std::is_null_pointer_v<GoesOn>) ask = [](void* p) noexcept -> bool { return static_cast<job_type*>(p)->goes_on(); };
-        const bool ran = run_on_kernel_thread(
-            [](void* p) noexcept {
-                auto& j = *static_cast<job_type*>(p);
-                errno = j.error;
-                j.result = j.call();
-                j.error = errno;
-            },
-            &job, ask);
+        if constexpr (!is_unbroken && !std::is_null_pointer_v<GoesOn>) ask = [](void* p) noexcept -> bool { return static_cast<job_type*>(p)->goes_on(); };
+        auto work = [](void* p) noexcept {
+            auto& j = *static_cast<job_type*>(p);
+            errno = j.error;
+            j.result = j.call();
+            j.error = errno;
+        };
+        const bool ran = is_unbroken ? run_unbroken_on_kernel_thread(work, &job) : run_on_kernel_thread(work, &job, ask);
         errno = ran ? job.error : EAGAIN;
         return ran ? job.result : no_kernel_thread<result_type>();
     }

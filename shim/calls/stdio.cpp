@@ -251,11 +251,11 @@ bool take_in_libc(FILE* f) noexcept {
     for (;;) {
         if (here ? real().ftrylockfile(f) == 0 : !file::is_locked(*f) || file::is_locked_here(*f)) return here;
         const int saved_errno = errno;
-        const rt::no_interruption to_the_end;
-        rt::on_kernel_thread([f]() noexcept { // it only waits: the lock would be its own
+        auto wait = [f]() noexcept { // it only waits: the lock would be its own
             real().flockfile(f);
             real().funlockfile(f);
-        });
+        };
+        rt::on_kernel_thread(wait, rt::unbroken);
         errno = saved_errno;
     }
 }

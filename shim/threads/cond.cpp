@@ -203,8 +203,8 @@ int broadcast(pthread_cond_t* c) noexcept {
 /// It waits until those who wait by libc's own calls are gone.
 int destroy(pthread_cond_t* c) noexcept {
     if (state_of(c) >> count_shift == 0 || !may_suspend()) return real().pthread_cond_destroy(c);
-    const rt::no_interruption meanwhile;
-    return rt::on_kernel_thread([c]() noexcept { return real().pthread_cond_destroy(c); }) == 0 ? 0 : real().pthread_cond_destroy(c);
+    auto call = [c]() noexcept { return real().pthread_cond_destroy(c); };
+    return rt::on_kernel_thread(call, rt::unbroken) == 0 ? 0 : call();
 }
 
 } // namespace weft::shim::cond

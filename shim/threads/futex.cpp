@@ -52,8 +52,7 @@ int wait_by_helper(std::uint32_t* word, std::uint32_t expected, const limit& unt
     const int saved_errno = errno;
     int error = 0;
     if (enduring) {
-        const rt::no_interruption meanwhile;
-        if (rt::on_kernel_thread(call) != 0) error = errno;
+        if (rt::on_kernel_thread(call, rt::unbroken) != 0) error = errno;
     } else if (blocking_call(p.on_signal != patience::signal::ends, call) != 0) {
         error = errno;
         if (error == ECANCELED || (error == ETIMEDOUT && until.at == nullptr)) error = EINTR; // who waits for a word is never failed

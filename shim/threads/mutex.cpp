@@ -95,8 +95,7 @@ int sleep_for_word(pthread_mutex_t* m, const limit& until) noexcept {
     if (!shared) return sleep_for_word(m, until);
     // A helper takes the word, in which there is no owner, as any thread of any process would.
     const int saved_errno = errno;
-    const rt::no_interruption meanwhile;
-    int result = rt::on_kernel_thread([=]() noexcept { return block_for_word(m, true, until); });
+    int result = rt::on_kernel_thread([=]() noexcept { return block_for_word(m, true, until); }, rt::unbroken);
     errno = saved_errno;
     return result >= 0 ? result : block_for_word(m, true, until);
 }

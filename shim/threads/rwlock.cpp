@@ -84,8 +84,7 @@ int take(pthread_rwlock_t* l, bool writes, const limit& until) noexcept {
         if (const int result = try_for(l, writes, me); result != EBUSY) return result;
     if (!shared) return sleep_for(l, writes, until, me);
     const int saved_errno = errno;
-    const rt::no_interruption meanwhile;
-    int result = rt::on_kernel_thread([=]() noexcept { return block(l, writes, until); });
+    int result = rt::on_kernel_thread([=]() noexcept { return block(l, writes, until); }, rt::unbroken);
     errno = saved_errno;
     if (result < 0) result = block(l, writes, until);
     if (writes && result == 0) set_writer(l, me);

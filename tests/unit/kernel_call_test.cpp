@@ -74,6 +74,23 @@ TEST_CASE("a kill and a time-out make the blocked call fail with EINTR") {
     REQUIRE(seen == std::pair(-1L, EINTR));
 }
 
+TEST_CASE("a call that goes on outlives a kill") {
+    kernel_pipe p;
+    long result = 0;
+    auto f = weft::spawn([&] {
+        char c;
+        auto call = [&]() noexcept { return ::read(p.ends[0], &c, 1); };
+        result = weft::rt::on_kernel_thread(call, weft::rt::unbroken);
+    });
+    weft::this_fiber::sleep_for(5ms);
+    f.kill_async();
+    weft::this_fiber::sleep_for(20ms);
+    REQUIRE_FALSE(f.ready());
+    REQUIRE(::write(p.ends[1], "x", 1) == 1);
+    REQUIRE(f.join(5s));
+    REQUIRE(result == 1);
+}
+
 TEST_CASE("a signal of the kick's number that is not ours ends the process as it would have") {
     kernel_pipe p;
     auto f = weft::spawn([&] {
