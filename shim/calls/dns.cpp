@@ -238,61 +238,99 @@ int guarded_r(hostent** found, int* h_error, F call) noexcept {
 
 } // namespace
 
-} // namespace weft::shim
+namespace names {
 
-using namespace weft::shim;
-
-extern "C" {
-
-WEFT_API int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** result) {
-    const bool asks_nobody = node == nullptr || (hints != nullptr && (hints->ai_flags & AI_NUMERICHOST) != 0);
-    if (!gate::open(family::dns) || asks_nobody || is_numeric(node))
+int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** result) noexcept {
+    if (node == nullptr || (hints != nullptr && (hints->ai_flags & AI_NUMERICHOST) != 0) || is_numeric(node)) { // asks nobody
+        stats::never_waits();
         return real().getaddrinfo(node, service, hints, result);
+    }
     try {
         return get_address(node, service, hints, result);
     } catch (const std::exception&) {
         return EAI_MEMORY; // no memory, or no thread
     }
 }
-WEFT_API int getnameinfo(const sockaddr* address, socklen_t size, char* host, socklen_t host_size, char* service,
-                         socklen_t service_size, int flags) {
-    if (!gate::open(family::dns) || address == nullptr || (flags & NI_NUMERICHOST) != 0 || host == nullptr)
+
+int getnameinfo(const sockaddr* address, socklen_t size, char* host, socklen_t host_size, char* service, socklen_t service_size,
+                int flags) noexcept {
+    if (address == nullptr || (flags & NI_NUMERICHOST) != 0 || host == nullptr) {
+        stats::never_waits();
         return real().getnameinfo(address, size, host, host_size, service, service_size, flags);
+    }
     try {
         return get_name(address, size, host, host_size, service, service_size, flags);
     } catch (const std::exception&) {
         return EAI_MEMORY; // no memory, or no thread
     }
 }
-WEFT_API hostent* gethostbyname(const char* name) {
-    if (!gate::open(family::dns) || name == nullptr) return real().gethostbyname(name);
+
+hostent* gethostbyname(const char* name) noexcept {
+    if (name == nullptr) return real().gethostbyname(name);
     return guarded([&] { return get_host(by_name(name, AF_UNSPEC)); });
 }
-WEFT_API hostent* gethostbyname2(const char* name, int family) {
-    if (!gate::open(family::dns) || name == nullptr) return real().gethostbyname2(name, family);
+
+hostent* gethostbyname2(const char* name, int family) noexcept {
+    if (name == nullptr) return real().gethostbyname2(name, family);
     return guarded([&] { return get_host(by_name(name, family)); });
 }
-WEFT_API hostent* gethostbyaddr(const void* address, socklen_t size, int family) {
-    if (!gate::open(family::dns) || address == nullptr) return real().gethostbyaddr(address, size, family);
+
+hostent* gethostbyaddr(const void* address, socklen_t size, int family) noexcept {
+    if (address == nullptr) return real().gethostbyaddr(address, size, family);
     return guarded([&] { return get_host(by_address(address, size, family)); });
+}
+
+int gethostbyname_r(const char* name, hostent* entry, char* buffer, std::size_t size, hostent** found, int* h_error) noexcept {
+    if (name == nullptr) return real().gethostbyname_r(name, entry, buffer, size, found, h_error);
+    return guarded_r(found, h_error, [&] { return get_host_r(by_name(name, AF_UNSPEC), entry, buffer, size, found, h_error); });
+}
+
+int gethostbyname2_r(const char* name, int family, hostent* entry, char* buffer, std::size_t size, hostent** found, int* h_error) noexcept {
+    if (name == nullptr) return real().gethostbyname2_r(name, family, entry, buffer, size, found, h_error);
+    return guarded_r(found, h_error, [&] { return get_host_r(by_name(name, family), entry, buffer, size, found, h_error); });
+}
+
+int gethostbyaddr_r(const void* address, socklen_t size, int family, hostent* entry, char* buffer, std::size_t buffer_size,
+                    hostent** found, int* h_error) noexcept {
+    if (address == nullptr) return real().gethostbyaddr_r(address, size, family, entry, buffer, buffer_size, found, h_error);
+    return guarded_r(found, h_error, [&] { return get_host_r(by_address(address, size, family), entry, buffer, buffer_size, found, h_error); });
+}
+
+} // namespace names
+
+} // namespace weft::shim
+
+using weft::shim::call;
+using weft::shim::serve;
+namespace names = weft::shim::names;
+
+extern "C" {
+
+WEFT_API int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** result) {
+    return serve<call::getaddrinfo>(names::getaddrinfo, node, service, hints, result);
+}
+WEFT_API int getnameinfo(const sockaddr* address, socklen_t size, char* host, socklen_t host_size, char* service,
+                         socklen_t service_size, int flags) {
+    return serve<call::getnameinfo>(names::getnameinfo, address, size, host, host_size, service, service_size, flags);
+}
+WEFT_API hostent* gethostbyname(const char* name) { return serve<call::gethostbyname>(names::gethostbyname, name); }
+WEFT_API hostent* gethostbyname2(const char* name, int family) {
+    return serve<call::gethostbyname2>(names::gethostbyname2, name, family);
+}
+WEFT_API hostent* gethostbyaddr(const void* address, socklen_t size, int family) {
+    return serve<call::gethostbyaddr>(names::gethostbyaddr, address, size, family);
 }
 WEFT_API int gethostbyname_r(const char* name, hostent* entry, char* buffer, std::size_t size, hostent** found,
                              int* h_error) {
-    if (!gate::open(family::dns) || name == nullptr)
-        return real().gethostbyname_r(name, entry, buffer, size, found, h_error);
-    return guarded_r(found, h_error, [&] { return get_host_r(by_name(name, AF_UNSPEC), entry, buffer, size, found, h_error); });
+    return serve<call::gethostbyname_r>(names::gethostbyname_r, name, entry, buffer, size, found, h_error);
 }
 WEFT_API int gethostbyname2_r(const char* name, int family, hostent* entry, char* buffer, std::size_t size,
                               hostent** found, int* h_error) {
-    if (!gate::open(family::dns) || name == nullptr)
-        return real().gethostbyname2_r(name, family, entry, buffer, size, found, h_error);
-    return guarded_r(found, h_error, [&] { return get_host_r(by_name(name, family), entry, buffer, size, found, h_error); });
+    return serve<call::gethostbyname2_r>(names::gethostbyname2_r, name, family, entry, buffer, size, found, h_error);
 }
 WEFT_API int gethostbyaddr_r(const void* address, socklen_t size, int family, hostent* entry, char* buffer,
                              std::size_t buffer_size, hostent** found, int* h_error) {
-    if (!gate::open(family::dns) || address == nullptr)
-        return real().gethostbyaddr_r(address, size, family, entry, buffer, buffer_size, found, h_error);
-    return guarded_r(found, h_error, [&] { return get_host_r(by_address(address, size, family), entry, buffer, buffer_size, found, h_error); });
+    return serve<call::gethostbyaddr_r>(names::gethostbyaddr_r, address, size, family, entry, buffer, buffer_size, found, h_error);
 }
 
 } // extern "C"

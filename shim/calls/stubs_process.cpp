@@ -38,7 +38,7 @@ WEFT_API int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
 // Making children
 WEFT_API int system(const char* line) {
     if (weft::rt::in_vforked_child()) return real().system(line);
-    return weft::shim::gate::open(family::process) ? process::system(line) : process::bare_system(line);
+    return weft::shim::serve_or<call::system>(process::system, process::bare_system, line);
 }
 WEFT_API pid_t fork() noexcept { return process::fork(real().fork); }
 WEFT_API pid_t __fork() noexcept { return process::fork(real().__fork); }

@@ -47,23 +47,29 @@ auto real_of() noexcept {
     return real().*real_member<c>::value;
 }
 
-template <call c, class Served, class... A>
-[[gnu::noinline]] auto serve_counted(Served served, A... arguments) {
+template <call c, class Served, class Otherwise, class... A>
+[[gnu::noinline]] auto serve_counted(Served served, Otherwise otherwise, A... arguments) {
     constexpr auto number = static_cast<std::size_t>(c);
     const stats::one_call here(number, gate::way_of(family_of[number]));
     const trap::untrapped weft;
     if (here.is_served()) return served(arguments...);
-    return real_of<c>()(arguments...);
+    return otherwise(arguments...);
 }
 
-/// Serves the call by `served(arguments...)`, or makes libc's own, as the gate says.
-template <call c, class Served, class... A>
-auto serve(Served served, A... arguments) {
-    if (__builtin_expect(stats::counting, 0)) return serve_counted<c>(served, arguments...);
+/// Serves the call by `served(arguments...)`, or makes it by `otherwise(arguments...)`, as the gate says.
+template <call c, class Served, class Otherwise, class... A>
+auto serve_or(Served served, Otherwise otherwise, A... arguments) {
+    if (__builtin_expect(stats::counting, 0)) return serve_counted<c>(served, otherwise, arguments...);
     const bool open = gate::open(family_of[static_cast<std::size_t>(c)]);
     const trap::untrapped here;
     if (open) return served(arguments...);
-    return real_of<c>()(arguments...);
+    return otherwise(arguments...);
+}
+
+/// The usual case: otherwise it is libc's own call.
+template <call c, class Served, class... A>
+auto serve(Served served, A... arguments) {
+    return serve_or<c>(served, [](A... a) { return real_of<c>()(a...); }, arguments...);
 }
 
 template <call c, class Served, class... A>

@@ -78,7 +78,7 @@ void end_stretch(rt::fiber_core& f, std::int64_t now) noexcept {
     const std::int64_t held = now - f.observed.since;
     f.observed.since = now;
     block* const b = numbers();
-    if (b == nullptr || f.owner->live_fibers() < 2) return;
+    if (b == nullptr || held == now || f.owner->live_fibers() < 2) return; // a main fiber is first seen when it leaves
     longest_hold& longest = b->held[f.observed.call == 0 ? 1 : 0];
     if (held <= longest.ns) return;
     longest.ns = held;
