@@ -83,7 +83,7 @@ PROBE(little_room) {
         done(rounds, NULL, -1);
         long least = 99;
         for (int i = 0; i < count; ++i) least = told[i] < least ? told[i] : least;
-        fact("least", least);
+        fact("each", least > 0); // how often depends on when the writes came
         reap();
         for (int i = 0; i < count; ++i) close_pair(p[i]);
         close(set);
