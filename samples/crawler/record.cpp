@@ -3,6 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <utility>
+
 namespace crawl {
 namespace {
 
@@ -15,6 +17,18 @@ nlohmann::ordered_json text_or_null(const std::string& text) {
 std::string text_of(const nlohmann::json& row, const char* key) {
     const auto& value = row.at(key);
     return value.is_null() ? std::string() : value.get<std::string>();
+}
+
+/// A whole number that fits; the library's own conversion would cut it, or overflow.
+template <class T>
+T number_of(const nlohmann::json& row, const char* key) {
+    const auto& value = row.at(key);
+    if (value.is_number_unsigned()) {
+        if (const auto n = value.get<std::uint64_t>(); std::in_range<T>(n)) return static_cast<T>(n);
+    } else if (value.is_number_integer()) {
+        if (const auto n = value.get<std::int64_t>(); std::in_range<T>(n)) return static_cast<T>(n);
+    }
+    throw nlohmann::json::out_of_range::create(406, std::string(key) + " is no number that fits", &row);
 }
 
 } // namespace
@@ -52,13 +66,13 @@ std::optional<record> from_json_line(std::string_view line) {
         const auto row = nlohmann::json::parse(line);
         record out;
         out.url = row.at("url").get<std::string>();
-        out.status = row.at("status").get<long>();
+        out.status = number_of<long>(row, "status");
         out.content_type = text_of(row, "content_type");
-        out.bytes = row.at("bytes").get<std::uint64_t>();
-        out.elapsed_ms = row.at("elapsed_ms").get<std::uint64_t>();
-        out.depth = row.at("depth").get<int>();
+        out.bytes = number_of<std::uint64_t>(row, "bytes");
+        out.elapsed_ms = number_of<std::uint64_t>(row, "elapsed_ms");
+        out.depth = number_of<int>(row, "depth");
         out.referrer = text_of(row, "referrer");
-        out.attempts = row.at("attempts").get<int>();
+        out.attempts = number_of<int>(row, "attempts");
         out.location = text_of(row, "location");
         out.error = text_of(row, "error");
         out.links = row.at("links").get<std::vector<std::string>>();

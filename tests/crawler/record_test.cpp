@@ -59,6 +59,17 @@ TEST_CASE("a_torn_line_is_no_row") {
     CHECK_FALSE(crawl::from_json_line(R"({"url":5})"));
 }
 
+TEST_CASE("a row with a number that is whole but too large, or not whole, is refused", "[record]") {
+    const std::string line = crawl::to_json_line(crawl::record());
+    REQUIRE(crawl::from_json_line(line));
+    for (const char* number : {"87777777777777777777777777777777774", "-9e99", "1.5", "18446744073709551615"}) {
+        std::string changed = line;
+        changed.replace(changed.find("\"status\":0"), 10, std::string("\"status\":") + number);
+        INFO(changed);
+        CHECK_FALSE(crawl::from_json_line(changed));
+    }
+}
+
 TEST_CASE("what_counts_as_a_failure") {
     auto row = sample();
     CHECK_FALSE(row.failed());

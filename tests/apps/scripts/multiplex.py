@@ -10,7 +10,7 @@ import time
 
 
 def near(seconds, wanted):
-    return wanted - 0.01 <= seconds <= wanted + 0.3
+    return wanted - 0.01 <= seconds <= wanted + 0.8
 
 
 def timed(function, *arguments):
