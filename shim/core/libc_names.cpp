@@ -55,24 +55,23 @@ libc_name look_up(const tables& t, std::string_view name) noexcept {
     return found;
 }
 
-struct question {
-    std::string_view name;
-    libc_name answer = libc_name::unknown;
-};
-
 int visit(dl_phdr_info* module, std::size_t, void* data) noexcept {
     if (module->dlpi_name == nullptr || !std::string_view(module->dlpi_name).ends_with("/libc.so.6")) return 0;
-    auto& q = *static_cast<question*>(data);
-    q.answer = look_up(tables_of(*module), q.name);
+    *static_cast<tables*>(data) = tables_of(*module);
     return 1;
 }
 
 } // namespace
 
 libc_name look_up_in_libc(const char* name) noexcept {
-    question q{name};
-    ::dl_iterate_phdr(visit, &q);
-    return q.answer;
+    // Found once: every process asks for hundreds of names when it starts. Another thread that looks at the same time finds the same.
+    static constinit tables libc;
+    static constinit bool found = false;
+    if (!__atomic_load_n(&found, __ATOMIC_ACQUIRE)) {
+        ::dl_iterate_phdr(visit, &libc);
+        __atomic_store_n(&found, true, __ATOMIC_RELEASE);
+    }
+    return look_up(libc, name);
 }
 
 } // namespace weft::shim
