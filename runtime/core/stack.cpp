@@ -80,12 +80,9 @@ T* map_pages(std::size_t bytes, int protection) noexcept {
     return p == MAP_FAILED ? nullptr : static_cast<T*>(p);
 }
 
-/// Adds a reservation to a pool whose lock is held. False: no address space.
-bool reserve(size_class_pool& pool, std::size_t stack_size) noexcept {
-    const std::size_t stride = stack_size + page_size;
-    std::size_t bytes = std::max(pool.next_size, stride);
-    const std::size_t count = bytes / stride;
-    bytes = count * stride;
+/// Adds a reservation of `count` stacks to a pool whose lock is held. False: no address space.
+bool reserve(size_class_pool& pool, std::size_t stride, std::size_t count) noexcept {
+    const std::size_t bytes = count * stride;
     const std::size_t record_bytes = sizeof(reservation) + count * sizeof(stack);
     auto* r = map_pages<reservation>(record_bytes, PROT_READ | PROT_WRITE);
     if (r == nullptr) return false;
@@ -100,7 +97,18 @@ bool reserve(size_class_pool& pool, std::size_t stack_size) noexcept {
     *r = {pool.reservations.load(std::memory_order_relaxed), base, count, 0, stride,
           reinterpret_cast<stack*>(r + 1)};
     pool.reservations.store(r, std::memory_order_release);
-    pool.next_size = std::min(pool.next_size * 4, largest_reservation);
+    return true;
+}
+
+/// The same, of as many as seem reasonable or, where addresses are scarce (RLIMIT_AS), as few as there is room for.
+bool reserve(size_class_pool& pool, std::size_t stack_size) noexcept {
+    const std::size_t stride = stack_size + page_size;
+    std::size_t count = std::max<std::size_t>(pool.next_size / stride, 1);
+    while (!reserve(pool, stride, count)) {
+        if (count == 1) return false;
+        count = std::max<std::size_t>(count / 4, 1);
+    }
+    pool.next_size = std::min(count * stride * 4, largest_reservation);
     return true;
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "core/sanitizer.hpp"
 #include "core/stack.hpp"
 
 #include <weft/fiber.hpp>
@@ -12,6 +13,7 @@
 #include <system_error>
 #include <vector>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 using namespace std::chrono_literals;
@@ -56,6 +58,27 @@ TEST_CASE("stacks_do_not_overlap_and_have_a_guard_between") {
         if (last != nullptr) CHECK(base - last >= 65536 + 4096);
         last = base;
     }
+    for (stack* s : all) release_stack(*s);
+}
+
+TEST_CASE("the_last_of_the_address_space_is_used") {
+    if constexpr (weft::rt::sanitizer::asan || weft::rt::sanitizer::tsan) return; // their shadow does not live with such a limit
+    constexpr std::size_t size = 1 << 20, room = 60;
+    std::vector<stack*> all;
+    all.reserve(room);
+    std::ifstream statm("/proc/self/statm");
+    rlim_t pages = 0;
+    statm >> pages;
+    const rlimit limit{pages * 4096 + room * size, RLIM_INFINITY};
+    REQUIRE(::setrlimit(RLIMIT_AS, &limit) == 0);
+    CHECK_THROWS_AS(([&] { for (;;) all.push_back(&acquire_stack(size)); }()), std::system_error);
+    CHECK(all.size() > room * 3 / 4);
+    CHECK(all.size() <= room);
+    const std::size_t most = all.size();
+    for (stack* s : all) release_stack(*s);
+    all.clear();
+    CHECK_THROWS_AS(([&] { for (;;) all.push_back(&acquire_stack(size)); }()), std::system_error);
+    CHECK(all.size() == most);
     for (stack* s : all) release_stack(*s);
 }
 
