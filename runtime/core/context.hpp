@@ -2,9 +2,10 @@
 #pragma once
 
 // The switch (invariant 1): the one place that changes stacks. It alone knows Boost.Context, the sanitizers' annotations,
-// the C++ exception globals and, later, TLS frames.
+// the C++ exception globals and TLS frames.
 
 #include "core/sanitizer.hpp"
+#include "core/thread_pointer.hpp"
 #include "core/thread_state.hpp"
 
 #include <boost/context/detail/fcontext.hpp>
@@ -26,7 +27,7 @@ namespace weft::rt {
 /// A suspended execution: a stack and where it stands on it.
 ///
 /// Kept per context: callee-saved registers and the FP control words (by Boost), errno and the trap's selector (on the suspended
-/// stack), the C++ exception globals (here). A context is switched to by one kernel thread at a time.
+/// stack), the C++ exception globals and the TLS frame (here). A context is switched to by one kernel thread at a time.
 class context {
 public:
     using arrival = boost::context::detail::transfer_t;
@@ -35,8 +36,8 @@ public:
 
     /// The calling thread's own stack.
     context() noexcept;
-    /// A new stack of `size` bytes from `base`, its first run is `entry`.
-    context(void* base, std::size_t size, entry_function entry, void* argument) noexcept;
+    /// A new stack of `size` bytes from `base`, its first run is `entry`, with the TLS frame that `frame` lies in.
+    context(void* base, std::size_t size, entry_function entry, void* argument, thread_state& frame) noexcept;
     context(const context&) = delete;
     context& operator=(const context&) = delete;
     ~context();
@@ -44,10 +45,10 @@ public:
     /// On a new stack: takes note of the switch. Returns the constructor's `argument`.
     static void* begin(arrival a) noexcept;
 
-    /// Suspends `from`, the running one, and resumes `to`. Returns when somebody switches back to `from`.
-    static void switch_to(context& from, context& to) noexcept;
+    /// Suspends `from`, the running one, and resumes `to`, in which `runs` runs. Returns when somebody switches back to `from`.
+    static void switch_to(context& from, context& to, fiber_core* runs) noexcept;
     /// The last switch of `from`: it is never resumed.
-    [[noreturn]] static void leave(context& from, context& to) noexcept;
+    [[noreturn]] static void leave(context& from, context& to, fiber_core* runs) noexcept;
 
     /// In the child of fork, for one that is kept: TSan counts every fiber but the running one as ended.
     void after_fork() noexcept {
@@ -57,8 +58,25 @@ public:
     /// The stack's lowest address and size; null and 0 for a thread's own stack where no sanitizer wanted it.
     [[nodiscard]] const void* stack_base() const noexcept { return base_; }
     [[nodiscard]] std::size_t stack_size() const noexcept { return size_; }
+    /// The state in its TLS frame.
+    [[nodiscard]] thread_state& frame() const noexcept { return *frame_; }
 
 private:
+    /// The TLS of `to`, while the stack is still that of `from`.
+    WEFT_NO_TSAN static void enter_frame(const context& from, const context& to, fiber_core* runs) noexcept {
+        thread_state &here = *from.frame_, &there = *to.frame_;
+        if (&there != &here) {
+            thread_state* const carrier = here.carrier == nullptr ? &here : here.carrier;
+            if (__builtin_expect(there.carrier != carrier, 0)) move_frame(there, *carrier);
+            set_thread_pointer(there.thread_pointer);
+        }
+        there.exception_globals->caughtExceptions = to.caught_;
+        there.exception_globals->uncaughtExceptions = to.uncaught_;
+        there.running = runs;
+    }
+    /// It was not on this kernel thread when it ran last.
+    [[gnu::cold]] static void move_frame(thread_state& frame, thread_state& carrier) noexcept;
+
     /// Jumps. The return address is pushed by hand rather than by a call: the jump never returns to where it came from,
     /// and an unmatched call would make the processor mispredict every return behind it.
     WEFT_NO_TSAN static arrival jump(void* to, context* from) noexcept {
@@ -82,6 +100,8 @@ private:
         from.machine_ = t.fctx;
         return from;
     }
+
+    thread_state* frame_ = nullptr;
     void* machine_ = nullptr;     // Boost's fcontext_t; valid while suspended
     void* caught_ = nullptr;      // __cxa_eh_globals::caughtExceptions; valid while suspended
     unsigned uncaught_ = 0;       // __cxa_eh_globals::uncaughtExceptions; valid while suspended
@@ -96,31 +116,28 @@ private:
 WEFT_NO_TSAN inline void* context::begin(arrival a) noexcept {
     const context& self = *note_arrival(a).target_;
     sanitizer::finish_switch(nullptr);
-    this_thread_state.selector = 0;
+    carrier_state().selector = 0;
     return self.argument_;
 }
 
-WEFT_NO_TSAN inline void context::switch_to(context& from, context& to) noexcept {
-    const thread_state& here = this_thread_state;
+WEFT_NO_TSAN inline void context::switch_to(context& from, context& to, fiber_core* runs) noexcept {
+    const thread_state& here = *from.frame_;
     const int saved_errno = *here.errno_address;
-    const std::uint8_t saved_selector = here.selector;
+    const std::uint8_t saved_selector = carrier_state().selector;
     from.caught_ = here.exception_globals->caughtExceptions;
     from.uncaught_ = here.exception_globals->uncaughtExceptions;
-    here.exception_globals->caughtExceptions = to.caught_;
-    here.exception_globals->uncaughtExceptions = to.uncaught_;
     from.target_ = &to;
+    enter_frame(from, to, runs);
     sanitizer::start_switch(sanitizer::asan ? &from.sanitizer_ : nullptr, to.base_, to.size_, to.sanitizer_);
     note_arrival(jump(to.machine_, &from));
     sanitizer::finish_switch(from.sanitizer_);
-    *this_thread_state.errno_address = saved_errno;
-    this_thread_state.selector = saved_selector;
+    *here.errno_address = saved_errno;
+    carrier_state().selector = saved_selector;
 }
 
-WEFT_NO_TSAN inline void context::leave(context& from, context& to) noexcept {
-    const thread_state& here = this_thread_state;
-    here.exception_globals->caughtExceptions = to.caught_;
-    here.exception_globals->uncaughtExceptions = to.uncaught_;
+WEFT_NO_TSAN inline void context::leave(context& from, context& to, fiber_core* runs) noexcept {
     from.target_ = &to;
+    enter_frame(from, to, runs);
     sanitizer::start_switch(nullptr, to.base_, to.size_, to.sanitizer_);
     jump(to.machine_, &from);
     __builtin_unreachable();

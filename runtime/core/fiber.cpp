@@ -4,6 +4,7 @@
 #include "core/hub.hpp"
 #include "core/registry.hpp"
 #include "core/signal_point.hpp"
+#include "core/tls_frame.hpp"
 
 #include <weft/errors.hpp>
 #include <weft/fiber.hpp>
@@ -52,10 +53,11 @@ void report_uncollected(const fiber_core& f) noexcept {
 
 // --- Making ---
 
-fiber_core::fiber_core(hub& h, stack& s, char* usable_top)
+fiber_core::fiber_core(hub& h, stack& s, char* base, char* usable_top, tls_frame* own_frame)
     : parkable(true),
-      machine(s.base, static_cast<std::size_t>(usable_top - s.base), &fiber_core::entry, this), owner(&h),
-      state(fiber_state::fresh), references(2), id(h.next_id()), stack_(&s) {
+      machine(base, static_cast<std::size_t>(usable_top - base), &fiber_core::entry, this,
+              own_frame == nullptr ? h.home_frame() : own_frame->state()),
+      frame(own_frame), owner(&h), state(fiber_state::fresh), references(2), id(h.next_id()), stack_(&s) {
     if (const fiber_core* parent = this_thread_state.running) parent_id = parent->id;
 }
 
@@ -68,18 +70,33 @@ fiber_core::fiber_core(hub& h)
 fiber_core::~fiber_core() = default;
 
 fiber_core* create_fiber(const fiber_options& options, std::size_t task_size, std::size_t task_align, void*& place) {
-    if (options.own_tls)
-        throw std::system_error(ENOTSUP, std::generic_category(), "weft: own_tls is not available in this version");
-    hub& h = hub::ensure();
+    return create_fiber_on(hub::ensure(), options, {}, task_size, task_align, place);
+}
+
+fiber_core* create_fiber_on(hub& h, const fiber_options& options, memory given, std::size_t task_size, std::size_t task_align, void*& place) {
+    tls_frame* frame = nullptr;
+    if (options.own_tls) {
+        if (const char* why = tls_frame::unavailable(); why != nullptr)
+            throw std::system_error(ENOTSUP, std::generic_category(), std::string("weft: own_tls: ") + why);
+        frame = tls_frame::take(h);
+        if (frame == nullptr) throw std::system_error(ENOMEM, std::generic_category(), "weft: thread-local storage of a fiber");
+    }
     // A small task lies within the page that the control block touches anyway; a big one adds to the stack.
     constexpr std::size_t small_task = 512;
-    std::size_t wanted = options.stack_size == 0 ? default_stack : options.stack_size;
+    std::size_t wanted = given.size != 0 ? smallest_stack : options.stack_size == 0 ? default_stack : options.stack_size;
     if (task_size > small_task) wanted += task_size + task_align;
-    stack& s = acquire_stack(wanted);
-    char* control = align_down(s.top() - s.color * cache_line - sizeof(fiber_core), cache_line);
+    stack* s = nullptr;
+    try {
+        s = &acquire_stack(wanted);
+    } catch (...) {
+        if (frame != nullptr) tls_frame::put(*frame);
+        throw;
+    }
+    char* control = align_down(s->top() - s->color * cache_line - sizeof(fiber_core), cache_line);
     char* task = align_down(control - task_size, std::max(task_align, stack_alignment));
     place = task;
-    auto* f = ::new (control) fiber_core(h, s, align_down(task, stack_alignment));
+    char* const top = given.size == 0 ? align_down(task, stack_alignment) : align_down(given.base + given.size, stack_alignment);
+    auto* f = ::new (control) fiber_core(h, *s, given.size == 0 ? s->base : given.base, top, frame);
     if (!options.name.empty()) f->name = options.name;
     return f;
 }
@@ -111,6 +128,7 @@ void start_fiber(fiber_core* f, task_base* task, deadline when, bool timed) noex
 void fiber_core::entry(context::arrival a) noexcept {
     auto& f = *static_cast<fiber_core*>(context::begin(a));
     f.owner->arrived();
+    if (f.frame != nullptr) f.frame->begin();
     if (fiber_observer != nullptr) fiber_observer->arrives(f);
     f.body();
     if (f.is_main()) f.end_process(); // fork was called in it: this is the child's main
@@ -128,7 +146,13 @@ void fiber_core::body() noexcept {
         return;
     }
     started.store(true, std::memory_order_release);
-    this_thread_state.selector = this_thread_state.fiber_selector;
+    carrier_state().selector = this_thread_state.fiber_selector;
+    run_task();
+    if (frame != nullptr) tls_frame::end();
+    carrier_state().selector = 0;
+}
+
+void fiber_core::run_task() {
     try {
         task->run();
     } catch (const fiber_exit&) {
@@ -136,7 +160,6 @@ void fiber_core::body() noexcept {
     } catch (...) {
         exception = std::current_exception();
     }
-    this_thread_state.selector = 0;
 }
 
 bool fiber_core::is_main() const noexcept {
@@ -175,7 +198,7 @@ void fiber_core::end() noexcept {
 void fiber_core::left_stack() noexcept {
     if (references.load(std::memory_order_acquire) > 1) {
         held = true;
-        if (owner->held_stacks++ >= held_stacks_kept) {
+        if (owner->held_stacks++ >= held_stacks_kept && machine.stack_base() == stack_->base) {
             const char* used_from = static_cast<const char*>(machine.stack_base()) + machine.stack_size();
             shrink_stack(*stack_, static_cast<std::size_t>(stack_->top() - used_from));
         }
@@ -194,7 +217,9 @@ void fiber_core::release() noexcept {
     stack& s = *stack_;
     if (task != nullptr) task->~task_base();
     if (links != nullptr) remove_links(this);
+    tls_frame* const own_frame = frame;
     this->~fiber_core();
+    if (own_frame != nullptr) tls_frame::put(*own_frame);
     release_stack(s);
 }
 

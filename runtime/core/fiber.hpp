@@ -19,6 +19,7 @@
 namespace weft::rt {
 
 class hub;
+class tls_frame;
 
 enum class fiber_state : std::uint8_t {
     fresh,   // made; its start is queued or timed
@@ -31,7 +32,7 @@ enum class fiber_state : std::uint8_t {
 class fiber_core final : public parkable {
 public:
     /// For spawn: a fiber on a stack of its own.
-    fiber_core(hub& owner, stack& s, char* usable_top);
+    fiber_core(hub& owner, stack& s, char* base, char* usable_top, tls_frame* own_frame);
     /// The thread's own stack as a hub's main fiber.
     explicit fiber_core(hub& owner);
     ~fiber_core();
@@ -82,6 +83,7 @@ public:
     std::unique_ptr<link_record> take_link() noexcept;
 
     context machine;
+    tls_frame* const frame = nullptr; // its own TLS; null: the hub's
     hub* owner;
     fiber_core* next = nullptr;      // in the ready queue, or the remote queue
     fiber_core* registry_prev = nullptr;
@@ -117,6 +119,7 @@ public:
 private:
     static void entry(context::arrival a) noexcept;
     void body() noexcept;
+    void run_task();
     [[noreturn]] void end_process() noexcept;
     static bool allowed(fiber_state from, fiber_state to) noexcept {
         switch (to) {
@@ -131,5 +134,15 @@ private:
 
     stack* stack_ = nullptr;
 };
+
+/// Memory of the program's for a stack; size 0: none.
+struct memory {
+    char* base = nullptr;
+    std::size_t size = 0;
+};
+
+/// create_fiber on that hub, and on that memory.
+WEFT_API fiber_core* create_fiber_on(hub& h, const fiber_options& options, memory given, std::size_t task_size, std::size_t task_align,
+                                     void*& place);
 
 } // namespace weft::rt

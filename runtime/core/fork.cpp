@@ -6,6 +6,7 @@
 #include "core/registry.hpp"
 #include "core/sanitizer.hpp"
 #include "core/stack.hpp"
+#include "core/tls_frame.hpp"
 
 #include <atomic>
 
@@ -32,6 +33,7 @@ void after_fork_in_child() noexcept {
     hub_registry::for_each([&](hub& h) { h.bury(&h == survivor ? this_thread_state.running : nullptr); });
     hub_registry::after_fork(survivor);
     stacks_after_fork();
+    tls_frame::after_fork();
     readiness::after_fork();
     if (survivor != nullptr) survivor->after_fork();
 }

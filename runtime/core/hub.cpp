@@ -9,6 +9,7 @@
 #include "core/registry.hpp"
 #include "core/signal_point.hpp"
 #include "core/sys.hpp"
+#include "core/tls_frame.hpp"
 #include "core/trap_point.hpp"
 
 #include <ctime>
@@ -27,6 +28,7 @@ constexpr std::size_t loop_stack_size = 64 * 1024;
 
 constinit thread_local thread_state this_thread_state __attribute__((tls_model("initial-exec")));
 constinit std::atomic<bool> hub::was_made_{false};
+constinit bool hub::loops_have_frames_ = false;
 constinit signal_runner run_recorded_signals = nullptr;
 constinit hub_hook hub_begins_or_ends = nullptr;
 constinit const observer* fiber_observer = nullptr;
@@ -155,8 +157,7 @@ void hub::loop() noexcept {
         renew_slice();
         if (ready_head_ == nullptr) continue;
         fiber_core* next = pop_ready();
-        this_thread_state.running = next;
-        context::switch_to(loop_, next->machine);
+        context::switch_to(loop_, next->machine, next);
     }
 }
 
@@ -204,9 +205,9 @@ void hub::block() noexcept {
 
 /// A signal came on the hub's stack, or just before the main fiber began to wait: that wait ends.
 void hub::heed_signals() noexcept {
-    if (!this_thread_state.signals || main_now_->state.load(std::memory_order_relaxed) != fiber_state::parked) return;
-    this_thread_state.signals = false;
-    if (!main_now_->interrupt(wake_reason::interrupted)) this_thread_state.signals = true;
+    if (!carrier_state().signals || main_now_->state.load(std::memory_order_relaxed) != fiber_state::parked) return;
+    carrier_state().signals = false;
+    if (!main_now_->interrupt(wake_reason::interrupted)) carrier_state().signals = true;
 }
 
 void hub::fire_timers() noexcept {
@@ -280,7 +281,8 @@ bool hub::wait_quiescent(deadline d) {
 
 hub::hub()
     : loop_stack_(acquire_stack(loop_stack_size)),
-      loop_(loop_stack_.base, loop_stack_.size(), &hub::loop_entry, this),
+      loop_frame_(loops_have_frames_ ? tls_frame::take(*this) : nullptr),
+      loop_(loop_stack_.base, loop_stack_.size(), &hub::loop_entry, this, loop_frame_ == nullptr ? this_thread_state : loop_frame_->state()),
       watcher_(*this), main_(*this) {
     was_made_.store(true, std::memory_order_relaxed);
     time_ = now_ns();
@@ -319,6 +321,7 @@ void hub::close() noexcept {
     this_thread_state.stacks = nullptr;
     this_thread_state.running = nullptr;
     release_stack(loop_stack_);
+    if (loop_frame_ != nullptr) tls_frame::put(*loop_frame_);
     watcher_.close();
 }
 

@@ -19,6 +19,8 @@
 
 namespace weft::rt {
 
+class tls_frame;
+
 /// Nanoseconds of the steady clock.
 WEFT_API std::int64_t now_ns() noexcept;
 
@@ -43,6 +45,8 @@ public:
     /// The same, made if there is none.
     static hub& ensure();
     /// Whether any thread of the process ever had one.
+    /// From now on a new hub's loop has a TLS frame of its own, so that the hub can move to another kernel thread.
+    static void give_loops_frames() noexcept { loops_have_frames_ = true; }
     static bool was_made() noexcept { return was_made_.load(std::memory_order_relaxed); }
 
     // --- Suspending and resuming ---
@@ -95,6 +99,9 @@ public:
         if (next_id_ % ids_a_block == 0) next_id_ = new_id_block();
         return ++next_id_;
     }
+    [[nodiscard]] stack_cache* stacks() noexcept { return &stacks_; }
+    /// The TLS that its loop and the fibers without a frame of their own run with.
+    [[nodiscard]] thread_state& home_frame() const noexcept { return loop_.frame(); }
     std::size_t held_stacks = 0; // of its ended fibers that still have handles; fewer when these went on other threads
     /// Every live fiber, oldest first.
     [[nodiscard]] fiber_core* first_fiber() const noexcept { return oldest_; }
@@ -169,6 +176,7 @@ private:
     fiber_core* ended_ = nullptr; // just left its stack for good
     stack_cache stacks_;
     stack& loop_stack_;
+    tls_frame* const loop_frame_; // null: the kernel thread's own
     context loop_;
     std::uint64_t next_id_ = 0;
     timer_heap timers_;
@@ -197,6 +205,7 @@ private:
     std::atomic<bool> deadlocked_{false};           // set by the check: the main fiber is to be told
     hub* registry_next_ = nullptr;                  // guarded by the registry
     static constinit std::atomic<bool> was_made_;
+    static constinit bool loops_have_frames_;
 };
 
 // The switch's path is inline: each function between a fiber and the jump costs a mispredicted return.
@@ -210,13 +219,11 @@ inline void hub::arrived() noexcept {
 
 inline void hub::switch_away(fiber_core& from) noexcept {
     if (ready_head_ == nullptr || (--check_in_ == 0 && slice_used_up())) {
-        this_thread_state.running = nullptr;
-        context::switch_to(from.machine, loop_);
+        context::switch_to(from.machine, loop_, nullptr);
     } else {
         fiber_core* next = pop_ready();
         if (next == &from) return;
-        this_thread_state.running = next;
-        context::switch_to(from.machine, next->machine);
+        context::switch_to(from.machine, next->machine, next);
     }
     from.owner->arrived();
 }
@@ -232,13 +239,9 @@ inline void hub::finish(fiber_core& ended) noexcept {
     if (__builtin_expect(fiber_observer != nullptr, 0)) fiber_observer->leaves(ended);
     WEFT_CHECK(ended_ == nullptr);
     ended_ = &ended;
-    if (ready_head_ == nullptr || (--check_in_ == 0 && slice_used_up())) {
-        this_thread_state.running = nullptr;
-        context::leave(ended.machine, loop_);
-    }
+    if (ready_head_ == nullptr || (--check_in_ == 0 && slice_used_up())) context::leave(ended.machine, loop_, nullptr);
     fiber_core* next = pop_ready();
-    this_thread_state.running = next;
-    context::leave(ended.machine, next->machine);
+    context::leave(ended.machine, next->machine, next);
 }
 
 inline void hub::yield() noexcept {

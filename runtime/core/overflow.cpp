@@ -57,10 +57,9 @@ struct alternate_stack {
         installed = memory = p;
         put_back();
     }
-    void put_back() noexcept {
-        if (memory == nullptr) return;
+    static void put_back() noexcept {
         stack_t mine{};
-        mine.ss_sp = memory;
+        mine.ss_sp = of_carrier(installed);
         mine.ss_size = alternate_stack_size;
         set(&mine, nullptr);
     }
@@ -83,10 +82,10 @@ thread_local alternate_stack this_threads;
 
 } // namespace
 
-bool is_overflow_stack(const void* begin) noexcept { return begin != nullptr && begin == installed; }
+bool is_overflow_stack(const void* begin) noexcept { return begin != nullptr && begin == of_carrier(installed); }
 
 void restore_overflow_stack() noexcept {
-    if (installed != nullptr) this_threads.put_back();
+    if (of_carrier(installed) != nullptr) alternate_stack::put_back();
 }
 
 bool reports_overflow(const struct sigaction& action) noexcept {

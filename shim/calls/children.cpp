@@ -19,7 +19,8 @@ namespace {
 using rt::this_thread_state;
 
 // vfork.S has these numbers.
-static_assert(offsetof(rt::thread_state, inside) == 16 && offsetof(rt::thread_state, selector) == 50 && rt::vforked == 0x10000);
+static_assert(offsetof(rt::thread_state, inside) == 16 && offsetof(rt::thread_state, carrier) == 56 &&
+              offsetof(rt::thread_state, selector) == 73 && rt::vforked == 0x10000);
 
 struct start {
     int (*function)(void*);

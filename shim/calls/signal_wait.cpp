@@ -120,7 +120,7 @@ int accept_signal(const sigset_t& set, siginfo_t* info, deadline until) noexcept
     auto attempt = [&] { return real().sigtimedwait(&set, info, &at_once); };
     if (const int number = attempt(); number > 0 || errno != EAGAIN) return number > 0 ? success(number) : number;
     signals::wait signals;
-    const shared_change hold(SIG_BLOCK, set, blocked_by); // what is not blocked would be handled, and never become pending
+    const shared_change hold(SIG_BLOCK, set, rt::of_carrier(blocked_by)); // what is not blocked would be handled, and never become pending
     pending_signals pending(set);
     for (;;) {
         if (const int error = refused_wait(); error != 0) return fail(error);
@@ -199,7 +199,7 @@ int suspend(const sigset_t* caller_mask) noexcept {
     sigemptyset(&let_in);
     for (int n = 1; n <= last_number; ++n)
         if (!contains(mask, n)) sigaddset(&let_in, n);
-    const shared_change here(SIG_UNBLOCK, let_in, let_in_by);
+    const shared_change here(SIG_UNBLOCK, let_in, rt::of_carrier(let_in_by));
     return await_any_handler();
 }
 

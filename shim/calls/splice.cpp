@@ -79,7 +79,8 @@ constexpr std::size_t piece = 64 << 10;
 
 /// Where a piece lies between being read and being sent; nothing switches fibers meanwhile.
 void* piece_of_this_thread() noexcept {
-    thread_local constinit void* at = nullptr;
+    thread_local constinit void* mine __attribute__((tls_model("initial-exec"))) = nullptr;
+    void*& at = rt::of_carrier(mine);
     if (at != nullptr) return at;
     void* p = ::mmap(nullptr, piece, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return p == MAP_FAILED ? nullptr : at = p;

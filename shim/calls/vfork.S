@@ -4,7 +4,8 @@
    it has called exec or ended, weft's mark of the thread (thread_state.hpp, whose offsets children.cpp checks) says that all of its calls are real,
    and the trap of system calls, which the child does not have, is off. */
 #define INSIDE 16
-#define SELECTOR 50
+#define CARRIER 56
+#define SELECTOR 73
 #define VFORKED 0x10000
     .text
     .globl  vfork
@@ -20,8 +21,11 @@ __vfork:
     .cfi_register %rip, %rdx
     movq    _ZN4weft2rt17this_thread_stateE@gottpoff(%rip), %rsi
     addq    %fs:0, %rsi
-    movzbl  SELECTOR(%rsi), %r8d
-    movb    $0, SELECTOR(%rsi)
+    movq    CARRIER(%rsi), %rdi
+    testq   %rdi, %rdi
+    cmoveq  %rsi, %rdi
+    movzbl  SELECTOR(%rdi), %r8d
+    movb    $0, SELECTOR(%rdi)
     addl    $VFORKED, INSIDE(%rsi)
     movl    $58, %eax
     syscall
@@ -31,7 +35,7 @@ __vfork:
     testl   %eax, %eax
     je      1f
     subl    $VFORKED, INSIDE(%rsi)
-    movb    %r8b, SELECTOR(%rsi)
+    movb    %r8b, SELECTOR(%rdi)
     cmpl    $-4095, %eax
     jae     2f
 1:  ret

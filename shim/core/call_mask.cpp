@@ -8,7 +8,7 @@ namespace weft::shim {
 thread_local constinit call_mask* call_mask::in_force = nullptr;
 
 program_mask::program_mask() noexcept {
-    const call_mask* m = call_mask::in_force;
+    const call_mask* m = rt::of_carrier(call_mask::in_force);
     const rt::thread_state& here = rt::this_thread_state;
     // A handler that the main fiber runs within its call has the call's mask, as in the kernel.
     if (m == nullptr || here.current_hub == nullptr || here.running == &here.current_hub->main_fiber()) return;
@@ -19,7 +19,7 @@ program_mask::program_mask() noexcept {
 
 void program_mask::keep() noexcept {
     used_ = false;
-    call_mask::in_force = nullptr;
+    rt::of_carrier(call_mask::in_force) = nullptr;
 }
 
 } // namespace weft::shim

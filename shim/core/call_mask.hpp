@@ -22,12 +22,14 @@ public:
     void begin(int how, sigset_t set) noexcept {
         trap::let_through(set);
         ::pthread_sigmask(how, &set, &before_);
-        outer_ = in_force;
-        in_force = this;
+        call_mask*& innermost = rt::of_carrier(in_force);
+        outer_ = innermost;
+        innermost = this;
     }
     void end() noexcept {
-        if (in_force != this) return;
-        in_force = outer_;
+        call_mask*& innermost = rt::of_carrier(in_force);
+        if (innermost != this) return;
+        innermost = outer_;
         ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
     }
 

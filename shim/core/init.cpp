@@ -21,8 +21,10 @@
 #include "core/shim_options.hpp"
 #include "core/signals.hpp"
 #include "core/trap.hpp"
+#include "threads/green.hpp"
 #include "threads/init.hpp"
 
+#include "core/hub.hpp"
 #include "core/log.hpp"
 #include "core/options.hpp"
 #include "core/sys.hpp"
@@ -78,6 +80,9 @@ void initialise() noexcept {
     gate::families_.fetch_and(~options.families_off, std::memory_order_relaxed);
     rt::process_options().verbose = options.verbose;
     if (options.always_serve) gate::always_serve();
+    if (preloaded && gate::is_on(family::threads)) rt::hub::give_loops_frames();
+    green::most(options.max_threads);
+    green::stack_default(options.stack_size);
     dns_cache::keep_for(options.dns_cache);
     if (preloaded && !options.follow) unfollow();
     signals::initialise(); // 5

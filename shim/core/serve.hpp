@@ -90,4 +90,20 @@ auto serve_everywhere(Served served, A... arguments) {
     return real_of<c>()(arguments...);
 }
 
+template <call c, class Served, class... A>
+[[gnu::noinline]] auto serve_thread_counted(Served served, A... arguments) {
+    constexpr auto number = static_cast<std::size_t>(c);
+    const stats::one_call here(number, gate::is_on(family_of[number]) ? stats::way::served : stats::way::family_off);
+    const trap::untrapped weft;
+    return served(arguments...);
+}
+
+/// Calls about threads: `served` itself tells green threads from kernel threads, wherever it is called.
+template <call c, class Served, class... A>
+auto serve_thread(Served served, A... arguments) {
+    if (__builtin_expect(stats::counting, 0)) return serve_thread_counted<c>(served, arguments...);
+    const trap::untrapped here;
+    return served(arguments...);
+}
+
 } // namespace weft::shim

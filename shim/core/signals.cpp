@@ -91,15 +91,15 @@ bool begin_handler(int number, const struct sigaction& a) noexcept {
         if (a.sa_handler == SIG_DFL) rt::sys::call(SYS_tgkill, rt::sys::getpid(), rt::sys::gettid(), number);
         return false;
     }
-    ++mine.ran;
-    if ((a.sa_flags & SA_RESTART) == 0) ++mine.plain;
+    ++rt::of_carrier(mine).ran;
+    if ((a.sa_flags & SA_RESTART) == 0) ++rt::of_carrier(mine).plain;
     return true;
 }
 
 /// On the main fiber, which is in no list: as the kernel would call the handlers.
 void run_recorded() noexcept {
     siginfo_t info;
-    while (mine.record.take(info)) {
+    while (rt::of_carrier(mine).record.take(info)) {
         const int number = info.si_signo;
         const struct sigaction a = wanted_action(number);
         if (!begin_handler(number, a)) continue;
@@ -122,10 +122,10 @@ void run_recorded() noexcept {
 
 /// The same in the midst of a wait, or outside of any.
 void run_meanwhile() noexcept {
-    const bool waiting = mine.waiting;
-    mine.waiting = false;
+    const bool waiting = rt::of_carrier(mine).waiting;
+    rt::of_carrier(mine).waiting = false;
     run_recorded();
-    mine.waiting = waiting;
+    rt::of_carrier(mine).waiting = waiting;
 }
 
 /// Code of weft's, in the midst of which a handler's own calls must not switch fibers.
@@ -141,9 +141,9 @@ void on_signal(int number, siginfo_t* info, void* context) noexcept {
     if (rt::hub* h = rt::hub::current(); h != nullptr && !rt::in_vforked_child()) {
         const rt::fiber_core* running = this_thread_state.running;
         const bool on_hub = running == nullptr || h->owns_stack_at(static_cast<std::uintptr_t>(registers[REG_RSP]));
-        this_thread_state.signals = true; // also where the handler runs at once: the main fiber may wait, or be about to
-        if (on_hub || (running == &h->main_fiber() && mine.waiting)) {
-            mine.record.add(*info);
+        rt::carrier_state().signals = true; // also where the handler runs at once: the main fiber may wait, or be about to
+        if (on_hub || (running == &h->main_fiber() && rt::of_carrier(mine).waiting)) {
+            rt::of_carrier(mine).record.add(*info);
             if (on_hub) h->rouse();
             return;
         }
@@ -175,9 +175,9 @@ void on_foreign_kick(int number, siginfo_t* info, void* context) noexcept {
     sigaddset(&own, number);
     ::pthread_sigmask(SIG_BLOCK, &blocked, &before);
     if ((a.sa_flags & SA_NODEFER) != 0) ::pthread_sigmask(SIG_UNBLOCK, &own, nullptr);
-    const std::uint32_t ran = mine.ran;
+    const std::uint32_t ran = rt::of_carrier(mine).ran;
     on_signal(number, info, context);
-    if ((static_cast<unsigned>(a.sa_flags) & SA_RESETHAND) != 0 && mine.ran != ran) set_wanted(number, {});
+    if ((static_cast<unsigned>(a.sa_flags) & SA_RESETHAND) != 0 && rt::of_carrier(mine).ran != ran) set_wanted(number, {});
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
@@ -214,26 +214,26 @@ wait::wait() noexcept
             this_thread_state.running == &this_thread_state.current_hub->main_fiber()) {
     if (!main_) return;
     run_recorded();
-    this_thread_state.signals = false;
-    ran_ = mine.ran;
-    plain_ = mine.plain;
-    mine.waiting = true;
+    rt::carrier_state().signals = false;
+    ran_ = rt::of_carrier(mine).ran;
+    plain_ = rt::of_carrier(mine).plain;
+    rt::of_carrier(mine).waiting = true;
 }
 
 bool wait::interrupted(bool restarts) noexcept {
     if (!main_) return false;
-    mine.waiting = false;
+    rt::of_carrier(mine).waiting = false;
     run_recorded();
-    const bool any = mine.ran != ran_, plain = mine.plain != plain_;
-    ran_ = mine.ran;
-    plain_ = mine.plain;
-    mine.waiting = true;
+    const bool any = rt::of_carrier(mine).ran != ran_, plain = rt::of_carrier(mine).plain != plain_;
+    ran_ = rt::of_carrier(mine).ran;
+    plain_ = rt::of_carrier(mine).plain;
+    rt::of_carrier(mine).waiting = true;
     return restarts ? plain : any;
 }
 
 void wait::close() noexcept {
     if (!main_) return;
-    mine.waiting = false;
+    rt::of_carrier(mine).waiting = false;
     run_recorded();
 }
 
@@ -318,7 +318,7 @@ int interrupts(int number, bool does) noexcept {
     return action(number, &a, nullptr);
 }
 
-void after_fork() noexcept { mine.record.forget(); }
+void after_fork() noexcept { rt::of_carrier(mine).record.forget(); }
 
 void initialise() noexcept {
     const std::uintptr_t addresses[] = {reinterpret_cast<std::uintptr_t>(&find_code),

@@ -57,17 +57,20 @@ block* take_block() noexcept {
 
 /// The calling thread's block; null where there is no memory for it.
 block* numbers() noexcept {
-    if (__builtin_expect(mine == nullptr, 0)) {
+    block*& own = rt::of_carrier(mine);
+    if (__builtin_expect(own == nullptr, 0)) {
         const int saved_errno = errno;
-        mine = take_block();
-        if (mine != nullptr) ::pthread_setspecific(ends_with_thread, mine);
+        own = take_block();
+        const rt::thread_state& here = rt::this_thread_state;
+        const bool own_frame = here.carrier == nullptr || here.carrier == &here; // else the value would end with a fiber
+        if (own != nullptr && own_frame) ::pthread_setspecific(ends_with_thread, own);
         errno = saved_errno;
     }
-    return mine;
+    return own;
 }
 
 void release_block(void* p) noexcept {
-    mine = nullptr;
+    rt::of_carrier(mine) = nullptr;
     static_cast<block*>(p)->used.store(false, std::memory_order_release);
 }
 
@@ -148,7 +151,7 @@ void begin_in_child() noexcept {
     for (block* b = blocks.load(std::memory_order_acquire); b != nullptr; b = b->next) {
         std::fill_n(b->calls, call_count + 1, call_numbers{});
         std::fill_n(b->held, 2, longest_hold{});
-        b->used.store(b == mine, std::memory_order_relaxed);
+        b->used.store(b == rt::of_carrier(mine), std::memory_order_relaxed);
     }
     process.store(rt::sys::getpid(), std::memory_order_relaxed);
 }

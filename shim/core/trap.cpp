@@ -136,8 +136,8 @@ bool begins_task(const greg_t* registers, new_task& task) noexcept {
 }
 
 void switch_on() noexcept {
-    on_here = call(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, 1, arg(weft_trap_begin),
-                   weft_trap_end - weft_trap_begin, arg(const_cast<std::uint8_t*>(&this_thread_state.selector))) == 0;
+    rt::of_carrier(on_here) = call(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, 1, arg(weft_trap_begin),
+                   weft_trap_end - weft_trap_begin, arg(const_cast<std::uint8_t*>(&rt::carrier_state().selector))) == 0;
 }
 
 /// In the child the kernel has switched the trap off; and where it was not libc's fork, nobody calls the handlers of forks.
@@ -217,11 +217,11 @@ void pass_on(int number, siginfo_t* info, void* context) noexcept {
 }
 
 void on_sigsys(int number, siginfo_t* info, void* context) noexcept {
-    const std::uint8_t selector = this_thread_state.selector;
-    this_thread_state.selector = 0;
+    const std::uint8_t selector = rt::carrier_state().selector;
+    rt::carrier_state().selector = 0;
     if (info->si_code == user_dispatch) on_trapped_call(*info, *static_cast<ucontext_t*>(context));
     else pass_on(number, info, context);
-    this_thread_state.selector = selector;
+    rt::carrier_state().selector = selector;
 }
 
 struct kernel_action {
@@ -248,11 +248,11 @@ bool install() noexcept {
 
 /// On for this kernel thread, and SIGSYS not blocked. False: the kernel refuses.
 bool make_ready() noexcept {
-    if (on_here) return true;
+    if (rt::of_carrier(on_here)) return true;
     if (!allowed.load(std::memory_order_relaxed)) return false;
     if (install()) switch_on();
-    if (!on_here) allowed.store(false, std::memory_order_relaxed);
-    return on_here;
+    if (!rt::of_carrier(on_here)) allowed.store(false, std::memory_order_relaxed);
+    return rt::of_carrier(on_here);
 }
 
 /// Unblocks SIGSYS; whether it was blocked.
@@ -266,27 +266,27 @@ bool unblock() noexcept {
 
 void untrapped::set_again() noexcept {
     if (this_thread_state.fiber_selector == 0) unblock(); // another fiber may have changed the mask
-    this_thread_state.selector = 1;
+    rt::carrier_state().selector = 1;
 }
 
-trapped::trapped() noexcept : selector_(this_thread_state.selector), works_(make_ready()) {
+trapped::trapped() noexcept : selector_(rt::carrier_state().selector), works_(make_ready()) {
     if (!works_ || selector_ != 0) return;
     was_blocked_ = unblock();
-    this_thread_state.selector = 1;
+    rt::carrier_state().selector = 1;
 }
 
 trapped::~trapped() {
     if (!works_) return;
-    this_thread_state.selector = selector_;
+    rt::carrier_state().selector = selector_;
     if (was_blocked_) call(SYS_rt_sigprocmask, SIG_BLOCK, arg(&trap_bit), 0, mask_size);
 }
 
 bool available() noexcept { return make_ready(); }
 
-program_code::program_code() noexcept : selector_(this_thread_state.selector) {
+program_code::program_code() noexcept : selector_(rt::carrier_state().selector) {
     const std::uint8_t wanted = this_thread_state.running == nullptr ? std::uint8_t{0} : this_thread_state.fiber_selector;
     if (wanted != 0) unblock();
-    this_thread_state.selector = wanted;
+    rt::carrier_state().selector = wanted;
 }
 
 int action(const struct sigaction* wanted, struct sigaction* old) noexcept {
@@ -317,12 +317,13 @@ void forbid() noexcept { allowed.store(false, std::memory_order_relaxed); }
 void trap_fibers() noexcept {
     rt::hub_begins_or_ends = [](bool begins) noexcept {
         rt::thread_state& here = this_thread_state;
-        here.selector = here.fiber_selector = 0;
+        rt::thread_state& loop = here.current_hub->home_frame();
+        rt::carrier_state().selector = here.fiber_selector = loop.fiber_selector = 0;
         if (!begins) return;
         static constinit std::atomic<bool> said{false};
         if (make_ready()) {
             unblock();
-            here.selector = here.fiber_selector = 1;
+            rt::carrier_state().selector = here.fiber_selector = loop.fiber_selector = 1;
         } else if (!said.exchange(true, std::memory_order_relaxed)) {
             rt::log_line line;
             line << "system calls cannot be trapped here (it takes Linux 5.11, prctl allowed, no sanitizer): --trap does nothing";
@@ -335,7 +336,7 @@ void trap_fibers() noexcept {
 bool traps_fibers() noexcept { return rt::hub_begins_or_ends != nullptr; }
 
 void after_fork() noexcept {
-    if (on_here) switch_on();
+    if (rt::of_carrier(on_here)) switch_on();
 }
 
 void initialise() noexcept {

@@ -19,7 +19,7 @@ namespace weft::shim::trap {
 /// While it lives, the calling fiber's system calls go straight to the kernel: code of weft's that is called by trapped code.
 class untrapped {
 public:
-    untrapped() noexcept : selector_(rt::this_thread_state.selector) { rt::this_thread_state.selector = 0; }
+    untrapped() noexcept : selector_(rt::carrier_state().selector) { rt::carrier_state().selector = 0; }
     untrapped(const untrapped&) = delete;
     untrapped& operator=(const untrapped&) = delete;
     ~untrapped() {
@@ -56,7 +56,7 @@ public:
     program_code() noexcept;
     program_code(const program_code&) = delete;
     program_code& operator=(const program_code&) = delete;
-    ~program_code() { rt::this_thread_state.selector = selector_; }
+    ~program_code() { rt::carrier_state().selector = selector_; }
 
 private:
     const std::uint8_t selector_;

@@ -3,6 +3,7 @@
 
 #include "core/private_fd.hpp"
 #include "core/sys.hpp"
+#include "core/thread_state.hpp"
 
 #include <atomic>
 #include <cerrno>
@@ -85,7 +86,7 @@ private:
     } mappings_[3];
 };
 
-constinit thread_local ring mine;
+constinit thread_local ring mine __attribute__((tls_model("initial-exec")));
 constinit std::atomic<bool> works{true};      // the kernel has io_uring and lets us use it
 
 
@@ -146,9 +147,9 @@ int fail(int error) noexcept {
 } // namespace
 
 int accept_nowait(int fd, sockaddr* address, socklen_t* size, int flags) noexcept {
-    if (!works.load(std::memory_order_relaxed) || !mine.ready())
+    if (!works.load(std::memory_order_relaxed) || !rt::of_carrier(mine).ready())
         return fail(ENOSYS);
-    io_uring_sqe& e = mine.next();
+    io_uring_sqe& e = rt::of_carrier(mine).next();
     e.opcode = IORING_OP_ACCEPT;
     e.ioprio = IORING_ACCEPT_DONTWAIT;
     e.fd = fd;
@@ -156,27 +157,27 @@ int accept_nowait(int fd, sockaddr* address, socklen_t* size, int flags) noexcep
     e.addr2 = reinterpret_cast<std::uintptr_t>(size);
     e.accept_flags = static_cast<std::uint32_t>(flags);
     e.user_data = 1;
-    const int result = mine.submit();
+    const int result = rt::of_carrier(mine).submit();
     // An older kernel says EINVAL to the flag, and a bad argument says it too: the real call will tell which.
     if (result == -EINVAL) return fail(ENOSYS);
     return result < 0 ? fail(-result) : result;
 }
 
 int connect_nowait(int fd, const sockaddr* address, socklen_t size) noexcept {
-    if (!works.load(std::memory_order_relaxed) || !mine.ready()) return fail(ENOSYS);
-    io_uring_sqe& e = mine.next();
+    if (!works.load(std::memory_order_relaxed) || !rt::of_carrier(mine).ready()) return fail(ENOSYS);
+    io_uring_sqe& e = rt::of_carrier(mine).next();
     e.opcode = IORING_OP_CONNECT;
     e.fd = fd;
     e.addr = reinterpret_cast<std::uintptr_t>(address);
     e.off = size;
     e.user_data = 1;
     // The kernel would finish it on its own; taken back at once, the connection goes on and is ours to wait for.
-    io_uring_sqe& cancel = mine.next();
+    io_uring_sqe& cancel = rt::of_carrier(mine).next();
     cancel.opcode = IORING_OP_ASYNC_CANCEL;
     cancel.fd = -1;
     cancel.addr = 1;
     cancel.user_data = 2;
-    const int result = mine.submit();
+    const int result = rt::of_carrier(mine).submit();
     if (result == -ECANCELED || result == -EINTR) return fail(EINPROGRESS);
     return result < 0 ? fail(-result) : result;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "threads/init.hpp"
 
+#include "threads/green.hpp"
 #include "threads/identity.hpp"
 #include "threads/once.hpp"
 #include "threads/table.hpp"
@@ -18,6 +19,7 @@ void after_fork() noexcept {
     identity_after_fork();
     table_after_fork();
     once::after_fork();
+    green::after_fork();
 }
 
 } // namespace weft::shim::locks

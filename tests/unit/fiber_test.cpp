@@ -159,13 +159,7 @@ TEST_CASE("self_without_a_hub_is_an_error") {
     CHECK(thrown);
 }
 
-TEST_CASE("own_tls_is_refused_for_now") {
-    try {
-        weft::spawn({.own_tls = true}, [] {});
-        FAIL("no exception");
-    } catch (const std::system_error& e) {
-        CHECK(e.code() == std::error_code(ENOTSUP, std::generic_category()));
-    }
+TEST_CASE("a_stack_that_cannot_be_had_is_an_error") {
     CHECK_THROWS_AS(weft::spawn({.stack_size = std::size_t{1} << 50}, [] {}), std::system_error);
 }
 

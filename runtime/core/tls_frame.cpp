@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/tls_frame.hpp"
+
+#include "core/hub.hpp"
+#include "core/sanitizer.hpp"
+#include "core/sys.hpp"
+#include "core/thread_pointer.hpp"
+#include "core/tls_images.hpp"
+#include "core/tls_layout.hpp"
+
+#include <weft/detail/spinlock.hpp>
+
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <new>
+#include <utility>
+
+#include <locale.h>
+#include <sys/mman.h>
+
+namespace weft::rt {
+
+constinit bool can_write_thread_pointer = false;
+
+namespace {
+
+constinit tls_layout layout;
+constinit std::atomic<bool> looked{false};
+constinit const char* wrong = nullptr;
+
+constexpr std::size_t cache_line = 64;
+constexpr std::size_t frames_a_slab = 64;
+constexpr std::size_t largest_slab = std::size_t{4} << 20;
+
+constexpr std::size_t round_up(std::size_t n, std::size_t to) noexcept { return (n + to - 1) / to * to; }
+
+template <class T>
+T& at(char* base, std::ptrdiff_t offset) noexcept {
+    return *reinterpret_cast<T*>(base + offset);
+}
+
+} // namespace
+
+/// All frames: those that wait for use, and memory for new ones.
+class frame_pool {
+public:
+    tls_frame* take() noexcept {
+        tls_frame* f = nullptr;
+        {
+            const std::lock_guard hold(lock_);
+            if (f = free_; f != nullptr) {
+                free_ = f->next_;
+                return f;
+            }
+            void* const room = carve();
+            if (room == nullptr) return nullptr;
+            f = ::new (room) tls_frame();
+        }
+        const bool made = f->make();
+        const std::lock_guard hold(lock_);
+        if (made) {
+            f->live_next_ = all_;
+            all_ = f;
+            return f;
+        }
+        f->next_ = unmade_;
+        unmade_ = f;
+        return nullptr;
+    }
+    void put(tls_frame& f) noexcept {
+        const std::lock_guard hold(lock_);
+        f.next_ = free_;
+        free_ = &f;
+    }
+    template <class F>
+    void for_each(F fn) noexcept {
+        const std::lock_guard hold(lock_);
+        for (tls_frame* f = all_; f != nullptr; f = f->live_next_) fn(*f);
+    }
+    void after_fork() noexcept { lock_.reset(); }
+
+private:
+    /// Room for one more. The lock is held.
+    void* carve() noexcept {
+        if (unmade_ != nullptr) {
+            tls_frame* f = unmade_;
+            unmade_ = f->next_;
+            return f;
+        }
+        const std::size_t alignment = layout.alignment < cache_line ? cache_line : layout.alignment;
+        const std::size_t stride = round_up(round_up(sizeof(tls_frame), alignment) + layout.size, alignment);
+        if (room_ < stride) {
+            const std::size_t wanted = stride * frames_a_slab;
+            const std::size_t bytes = round_up((wanted < largest_slab ? wanted : stride) + alignment, 4096);
+            void* p = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            if (p == MAP_FAILED) return nullptr;
+            auto* const begin = reinterpret_cast<char*>(round_up(reinterpret_cast<std::uintptr_t>(p), alignment));
+            next_ = begin;
+            room_ = bytes - static_cast<std::size_t>(begin - static_cast<char*>(p));
+        }
+        void* const place = next_;
+        next_ += stride;
+        room_ -= stride;
+        return place;
+    }
+
+    spinlock lock_;
+    tls_frame* free_ = nullptr;
+    tls_frame* all_ = nullptr;
+    tls_frame* unmade_ = nullptr; // room for a frame whose making failed
+    char* next_ = nullptr;
+    std::size_t room_ = 0;
+};
+
+namespace {
+constinit frame_pool pool;
+} // namespace
+
+const char* tls_frame::unavailable() noexcept {
+    if (looked.load(std::memory_order_acquire)) return wrong;
+    static constinit spinlock looking;
+    const std::lock_guard hold(looking);
+    if (!looked.load(std::memory_order_relaxed)) {
+        const inside_weft inside;
+        wrong = find_tls_layout(layout);
+        if (wrong == nullptr) tls_images::find_new(nullptr);
+        looked.store(true, std::memory_order_release);
+    }
+    return wrong;
+}
+
+bool tls_frame::make() noexcept {
+    const std::size_t alignment = layout.alignment < cache_line ? cache_line : layout.alignment;
+    char* const memory = reinterpret_cast<char*>(this) + round_up(sizeof *this, alignment);
+    pointer_ = memory + (layout.size - layout.descriptor) / alignment * alignment;
+    const inside_weft inside;
+    if (layout.allocate(pointer_) == nullptr) return false;
+    fill();
+    return true;
+}
+
+/// The descriptor, as libc's own pthread_create leaves it.
+void tls_frame::fill() noexcept {
+    char* const self = pointer_;
+    const char* const other = rt::thread_pointer();
+    at<char*>(self, 0) = self;
+    at<char*>(self, 0x10) = self;
+    at<int>(self, 0x18) = layout.multiple_threads;
+    std::memcpy(self + 0x28, other + 0x28, 2 * sizeof(std::uintptr_t)); // stack and pointer guard
+    char* const list = self + layout.list;
+    at<char*>(list, 0) = list;
+    at<char*>(list, sizeof(void*)) = list;
+    char* const robust = self + layout.robust;
+    at<char*>(robust, 0) = robust;                                                          // the list is empty
+    at<char*>(robust, -static_cast<std::ptrdiff_t>(sizeof(void*))) = robust;                // robust_prev
+    std::memcpy(robust + sizeof(void*), other + layout.robust + sizeof(void*), sizeof(long)); // where a futex lies in an entry
+    at<char*>(self, layout.specific) = self + layout.first_keys;
+    at<char*>(self, layout.resolver_pointer) = self + layout.resolver;
+    if (layout.rseq_cpu != 0) at<std::uint32_t>(self, layout.rseq_cpu) = static_cast<std::uint32_t>(-1); // not registered
+}
+
+/// What the one before left: all modules' variables but libc's, and what libc says of the thread itself.
+void tls_frame::refresh() noexcept {
+    tls_images::write_all(pointer_);
+    at<int>(pointer_, layout.errno_at) = 0;
+    at<std::uint32_t>(pointer_, layout.cancel) = 0;
+    used_ = false;
+}
+
+tls_frame* tls_frame::take(hub& h) noexcept {
+    if (unavailable() != nullptr) return nullptr;
+    tls_frame* const f = pool.take();
+    if (f == nullptr) return nullptr;
+    if (f->used_) f->refresh();
+    thread_state& mine = f->state();
+    thread_state& carrier = carrier_state();
+    mine.current_hub = &h;
+    mine.stacks = h.stacks();
+    mine.fiber_selector = this_thread_state.fiber_selector;
+    mine.errno_address = &at<int>(f->pointer_, layout.errno_at);
+    mine.exception_globals = &at<__cxxabiv1::__cxa_eh_globals>(f->pointer_, layout.exceptions);
+    mine.thread_pointer = f->pointer_;
+    mine.carrier = &carrier;
+    set_tid(mine, sys::gettid());
+    return f;
+}
+
+void tls_frame::put(tls_frame& f) noexcept {
+    f.state().thread = nullptr;
+    pool.put(f);
+}
+
+void tls_frame::set_tid(thread_state& s, int tid) noexcept {
+    if (!looked.load(std::memory_order_relaxed) || wrong != nullptr) return;
+    at<int>(reinterpret_cast<char*>(&s) - layout.state, layout.tid) = tid;
+}
+
+void tls_frame::begin() noexcept {
+    if (used_) ::uselocale(LC_GLOBAL_LOCALE);
+    used_ = true;
+    layout.ctype_init();
+}
+
+namespace {
+
+/// Values of keys, as POSIX has it: again while destructors set new ones, up to four times.
+void destroy_values() {
+    char* const self = rt::thread_pointer();
+    using block = tls_layout::key_data;
+    constexpr int blocks = 32, rounds = 4;
+    auto* const table = &at<block*>(self, layout.specific);
+    auto* const own = reinterpret_cast<block*>(self + layout.first_keys);
+    bool again = true;
+    for (int round = 0; again && round < rounds; ++round) {
+        again = false;
+        for (int b = 0; b < blocks; ++b) {
+            if (table[b] == nullptr) continue;
+            for (int i = 0; i < tls_layout::keys_a_block; ++i) {
+                block& value = table[b][i];
+                if (value.data == nullptr) continue;
+                void* const data = std::exchange(value.data, nullptr);
+                const tls_layout::key& key = layout.keys[b * tls_layout::keys_a_block + i];
+                if (value.sequence != key.sequence || key.destructor == nullptr) continue;
+                again = true;
+                key.destructor(data);
+            }
+        }
+    }
+    for (int b = 0; b < blocks; ++b) {
+        if (table[b] == nullptr) continue;
+        if (table[b] == own) {
+            std::memset(static_cast<void*>(own), 0, sizeof(block) * tls_layout::keys_a_block);
+        } else {
+            std::free(table[b]);
+            table[b] = nullptr;
+        }
+    }
+}
+
+} // namespace
+
+void tls_frame::end() {
+    layout.call_destructors();
+    destroy_values();
+}
+
+void tls_frame::modules_changed() noexcept {
+    if (!looked.load(std::memory_order_acquire) || wrong != nullptr) return;
+    tls_images::find_new([](const tls_images::image& i) {
+        pool.for_each([&](const tls_frame& f) noexcept {
+            if (f.pointer_ != rt::thread_pointer()) i.write(f.pointer_);
+        });
+    });
+}
+
+void tls_frame::after_fork() noexcept {
+    pool.after_fork();
+    tls_images::after_fork();
+}
+
+} // namespace weft::rt

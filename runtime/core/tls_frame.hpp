@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A TLS frame: what a thread pointer points to. Static TLS of every module, and libc's own thread descriptor behind it, filled so
+// that libc takes the fiber that runs with it for a thread: errno, thread_local, malloc's caches, the locale, C++ exceptions in flight and
+// pthread_self() are the fiber's own with no further work.
+//
+// Frames are pooled. One that is used again looks fresh, but for libc's own part, which stays warm.
+
+#include "core/thread_state.hpp"
+
+#include <weft/export.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace weft::rt {
+
+class hub;
+
+class WEFT_API tls_frame {
+public:
+    /// Why frames cannot be made in this process, or null. The first call looks at libc's layout, for which it makes a kernel thread.
+    static const char* unavailable() noexcept;
+
+    /// A fresh one, for a fiber of that hub. Null: no memory, or unavailable().
+    static tls_frame* take(hub& h) noexcept;
+    /// Nobody runs with it any more, nor will.
+    static void put(tls_frame& f) noexcept;
+
+    [[nodiscard]] char* pointer() const noexcept { return pointer_; }
+    [[nodiscard]] thread_state& state() const noexcept { return state_of(pointer_); }
+    /// The state in the frame of that thread pointer, a kernel thread's too.
+    static thread_state& state_of(char* pointer) noexcept {
+        return *reinterpret_cast<thread_state*>(pointer + (reinterpret_cast<char*>(&this_thread_state) - static_cast<char*>(__builtin_thread_pointer())));
+    }
+
+    /// The first thing and the last thing that run with it: libc's tables; destructors of thread_local objects and of pthread keys.
+    void begin() noexcept;
+    static void end();
+
+    /// libc's record of the kernel thread in the frame that this state lies in.
+    static void set_tid(thread_state& s, int tid) noexcept;
+    /// After dlopen: initial values of modules with static TLS, in every live frame.
+    static void modules_changed() noexcept;
+    /// In the child of fork.
+    static void after_fork() noexcept;
+
+private:
+    friend class frame_pool;
+    tls_frame() noexcept = default;
+    bool make() noexcept;
+    void fill() noexcept;
+    void refresh() noexcept;
+
+    tls_frame* next_ = nullptr;      // in the pool
+    tls_frame* live_next_ = nullptr; // all that were ever made
+    char* pointer_ = nullptr;
+    bool used_ = false;              // somebody has run with it
+};
+
+} // namespace weft::rt

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "threads/green.hpp"
+
+#include "core/gate.hpp"
+#include "core/real.hpp"
+#include "threads/futex.hpp"
+#include "threads/table.hpp"
+
+#include "core/hub.hpp"
+#include "core/log.hpp"
+#include "core/options.hpp"
+#include "core/registry.hpp"
+#include "core/stack.hpp"
+#include <weft/fiber.hpp>
+
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <new>
+#include <system_error>
+
+extern "C" [[gnu::visibility("hidden")]] void* weft_thread_entry(void* (*start)(void*), void* argument);
+
+namespace weft::shim::green {
+
+namespace {
+
+// An intercepted call goes deeper than libc's own would: a thread that asks for a small stack gets this much more.
+constexpr std::size_t own_depth = 16 * 1024;
+green_thread* const anybody = reinterpret_cast<green_thread*>(1);
+
+constinit green_thread main_thread;
+constinit std::atomic<int> live{0};          // without main
+constinit std::uint32_t main_waits = 0;      // a futex: 1 while main waits for the others to end
+constinit std::uint64_t most_threads = 0;
+constinit std::uint64_t default_size = 0;
+
+constinit rt::spinlock list_lock;
+constinit green_thread* newest = nullptr;
+
+void enlist(green_thread& t) noexcept {
+    list_lock.lock();
+    t.next = newest;
+    if (newest != nullptr) newest->previous = &t;
+    newest = &t;
+    list_lock.unlock();
+}
+
+void delist(green_thread& t) noexcept {
+    list_lock.lock();
+    (t.previous == nullptr ? newest : t.previous->next) = t.next;
+    if (t.next != nullptr) t.next->previous = t.previous;
+    list_lock.unlock();
+}
+
+/// The reference that a joiner, or nobody when it is detached, has.
+void let_go(green_thread& t) noexcept {
+    if (!t.released.exchange(true, std::memory_order_acq_rel)) rt::release(t.fiber);
+}
+
+void ends(green_thread& t) noexcept {
+    delist(t);
+    if (live.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+        std::atomic_ref waits(main_waits);
+        if (waits.load(std::memory_order_acquire) != 0) {
+            waits.store(0, std::memory_order_release);
+            futex::wake(&main_waits, 1, false);
+        }
+    }
+    std::atomic_ref(t.life).store(green_thread::ended, std::memory_order_seq_cst);
+    futex::wake(&t.life, INT_MAX, false);
+    if (t.detached.load(std::memory_order_seq_cst)) let_go(t);
+}
+
+/// Beside the fiber's control block.
+class thread_task final : public rt::task_base {
+public:
+    void run() override {
+        rt::this_thread_state.thread = &thread;
+        const int level = std::exchange(rt::this_thread_state.inside, 0); // none of weft's own
+        void* const result = weft_thread_entry(thread.start, thread.argument);
+        rt::this_thread_state.inside = level;
+        has_run(thread, result);
+    }
+    void abandon() noexcept override {} // nobody kills a thread before it has begun
+
+    green_thread thread;
+    struct end : rt::end_hook {
+        green_thread* thread;
+    } at_end;
+};
+
+struct wanted_attributes {
+    std::size_t stack_size = 0, guard_size = 0;
+    char* stack = nullptr; // the program's own
+    int policy = 0, priority = 0;
+    bool detached = false, inherits = true;
+};
+
+wanted_attributes read(const pthread_attr_t* given) noexcept {
+    wanted_attributes w;
+    pthread_attr_t standard;
+    const bool is_standard = given == nullptr;
+    if (is_standard) {
+        ::pthread_getattr_default_np(&standard);
+        given = &standard;
+    }
+    int state = 0, inherit = 0;
+    sched_param parameters{};
+    ::pthread_attr_getdetachstate(given, &state);
+    ::pthread_attr_getguardsize(given, &w.guard_size);
+    ::pthread_attr_getinheritsched(given, &inherit);
+    ::pthread_attr_getschedpolicy(given, &w.policy);
+    ::pthread_attr_getschedparam(given, &parameters);
+    void* low = nullptr;
+    if (::pthread_attr_getstack(given, &low, &w.stack_size) == 0 && low != nullptr &&
+        reinterpret_cast<std::uintptr_t>(low) + w.stack_size != 0)
+        w.stack = static_cast<char*>(low);
+    if (w.stack_size == 0) ::pthread_attr_getstacksize(given, &w.stack_size);
+    w.detached = state == PTHREAD_CREATE_DETACHED;
+    w.inherits = inherit == PTHREAD_INHERIT_SCHED;
+    w.priority = parameters.sched_priority;
+    if (is_standard) {
+        ::pthread_attr_destroy(&standard);
+        if (default_size != 0) w.stack_size = default_size;
+    }
+    return w;
+}
+
+/// One time for a process: whether frames can be made, and the main thread's own record.
+bool begin() noexcept {
+    static constinit std::atomic<bool> said{false};
+    const rt::inside_weft inside;
+    if (const char* why = rt::tls_frame::unavailable(); why != nullptr) {
+        gate::switch_family(family::threads, false);
+        if (!said.exchange(true, std::memory_order_relaxed)) {
+            rt::log_line line;
+            line << "threads stay kernel threads here: " << why;
+            line.write();
+        }
+        return false;
+    }
+    rt::hub& h = rt::hub::ensure();
+    if (main_thread.fiber == nullptr && rt::hub_registry::on_main_thread()) {
+        main_thread.fiber = &h.main_fiber();
+        main_thread.id = ::pthread_self();
+        rt::this_thread_state.thread = &main_thread;
+        enlist(main_thread);
+    }
+    return true;
+}
+
+} // namespace
+
+bool wanted() noexcept {
+    const rt::thread_state& here = rt::this_thread_state;
+    if (here.inside != 0 || !gate::is_on(family::threads)) return false;
+    if (here.thread != nullptr) return true;
+    if (here.running == nullptr && !rt::hub_registry::on_main_thread()) return false; // a kernel thread without fibers
+    return begin();
+}
+
+int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void*), void* argument) {
+    const wanted_attributes w = read(attributes);
+    const std::uint64_t now = static_cast<std::uint64_t>(live.fetch_add(1, std::memory_order_relaxed)) + 1;
+    if (most_threads != 0 && now > most_threads) {
+        live.fetch_sub(1, std::memory_order_relaxed);
+        return EAGAIN;
+    }
+    rt::fiber_core* f = nullptr;
+    void* place = nullptr;
+    try {
+        const rt::inside_weft inside;
+        const fiber_options options{.name = {}, .stack_size = w.stack_size + own_depth, .own_tls = true};
+        const rt::memory given{w.stack, w.stack == nullptr ? 0 : w.stack_size};
+        f = rt::create_fiber_on(rt::hub::ensure(), options, given, sizeof(thread_task), alignof(thread_task), place);
+    } catch (const std::exception&) {
+        live.fetch_sub(1, std::memory_order_relaxed);
+        return EAGAIN;
+    }
+    auto* const task = ::new (place) thread_task();
+    green_thread& t = task->thread;
+    t.fiber = f;
+    t.id = reinterpret_cast<pthread_t>(f->frame->pointer());
+    t.start = start;
+    t.argument = argument;
+    t.detached.store(w.detached, std::memory_order_relaxed);
+    const auto* const top = static_cast<const char*>(f->machine.stack_base()) + f->machine.stack_size();
+    t.stack_size = w.stack_size;
+    t.stack_low = w.stack != nullptr ? w.stack : const_cast<char*>(top) - w.stack_size;
+    t.guard_size = w.guard_size;
+    t.policy = w.policy;
+    t.priority = w.priority;
+    t.inherits_scheduling = w.inherits;
+    f->frame->state().thread = &t;
+    task->at_end.thread = &t;
+    task->at_end.on_end = [](rt::end_hook& hook) noexcept { ends(*static_cast<thread_task::end&>(hook).thread); };
+    rt::add_end_hook(f, task->at_end);
+    enlist(t);
+    *out = t.id;
+    rt::start_fiber(f, task, {}, false);
+    return 0;
+}
+
+int detach(green_thread& t) noexcept {
+    if (t.joiner.load(std::memory_order_acquire) != nullptr && t.detached.load(std::memory_order_relaxed)) return EINVAL;
+    if (t.detached.exchange(true, std::memory_order_seq_cst)) return EINVAL;
+    if (std::atomic_ref(t.life).load(std::memory_order_seq_cst) == green_thread::ended) let_go(t);
+    return 0;
+}
+
+int try_join(green_thread& t, void** result) noexcept {
+    if (t.detached.load(std::memory_order_acquire)) return EINVAL;
+    if (std::atomic_ref(t.life).load(std::memory_order_acquire) != green_thread::ended) return EBUSY;
+    green_thread* nobody = nullptr;
+    if (!t.joiner.compare_exchange_strong(nobody, anybody)) return EINVAL;
+    if (result != nullptr) *result = t.result;
+    let_go(t);
+    return 0;
+}
+
+int join(green_thread& t, void** result, clockid_t clock, const timespec* at) {
+    green_thread* const me = self();
+    if (me == &t || (me != nullptr && me->joiner.load(std::memory_order_acquire) == &t)) return EDEADLK;
+    if (t.detached.load(std::memory_order_acquire)) return EINVAL;
+    if (at != nullptr && (at->tv_nsec < 0 || at->tv_nsec >= 1'000'000'000)) return EINVAL;
+    green_thread* nobody = nullptr;
+    if (!t.joiner.compare_exchange_strong(nobody, me == nullptr ? anybody : me)) return EINVAL;
+    const limit until{clock, at};
+    while (std::atomic_ref(t.life).load(std::memory_order_acquire) != green_thread::ended) {
+        const int error = futex::wait(&t.life, green_thread::running, false, until, "a thread's end", endless);
+        if (error == ETIMEDOUT && std::atomic_ref(t.life).load(std::memory_order_acquire) != green_thread::ended) {
+            t.joiner.store(nullptr, std::memory_order_release);
+            return ETIMEDOUT;
+        }
+    }
+    if (result != nullptr) *result = t.result;
+    let_go(t);
+    return 0;
+}
+
+void has_run(green_thread& t, void* result) noexcept { t.result = result; }
+
+void outlive_main() {
+    std::atomic_ref waits(main_waits);
+    for (;;) {
+        waits.store(1, std::memory_order_seq_cst);
+        if (live.load(std::memory_order_seq_cst) == 0) break;
+        futex::wait(&main_waits, 1, false, {}, "the end of all threads", endless);
+    }
+    std::exit(0);
+}
+
+int count() noexcept { return live.load(std::memory_order_relaxed); }
+void most(std::uint64_t threads) noexcept { most_threads = threads; }
+void stack_default(std::uint64_t bytes) noexcept { default_size = bytes; }
+
+/// Only the thread that called it is left; it is the process's main thread now.
+void after_fork() noexcept {
+    list_lock.reset();
+    newest = nullptr;
+    main_waits = 0;
+    green_thread* const me = self();
+    live.store(0, std::memory_order_relaxed);
+    if (me == nullptr) return;
+    me->next = me->previous = nullptr;
+    newest = me;
+    if (me != &main_thread) live.store(1, std::memory_order_relaxed);
+}
+
+} // namespace weft::shim::green
