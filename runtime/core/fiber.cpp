@@ -84,7 +84,7 @@ fiber_core* create_fiber_on(hub& h, const fiber_options& options, memory given, 
     // A small task lies within the page that the control block touches anyway; a big one adds to the stack.
     constexpr std::size_t small_task = 512;
     std::size_t wanted = given.size != 0 ? smallest_stack : options.stack_size == 0 ? default_stack : options.stack_size;
-    if (task_size > small_task) wanted += task_size + task_align;
+    if (task_size > small_task && frame == nullptr) wanted += task_size + task_align;
     stack* s = nullptr;
     try {
         s = &acquire_stack(wanted);
@@ -92,7 +92,9 @@ fiber_core* create_fiber_on(hub& h, const fiber_options& options, memory given, 
         if (frame != nullptr) tls_frame::put(*frame);
         throw;
     }
-    char* control = align_down(s->top() - s->color * cache_line - sizeof(fiber_core), cache_line);
+    // The program knows where a thread's stack is: it has the size that was asked for, and ends at the guard.
+    char* const end = frame == nullptr || given.size != 0 ? s->top() : s->base + wanted;
+    char* control = align_down(end - s->color * cache_line - sizeof(fiber_core), cache_line);
     char* task = align_down(control - task_size, std::max(task_align, stack_alignment));
     place = task;
     char* const top = given.size == 0 ? align_down(task, stack_alignment) : align_down(given.base + given.size, stack_alignment);

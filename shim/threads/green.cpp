@@ -25,8 +25,8 @@ namespace weft::shim::green {
 
 namespace {
 
-// An intercepted call goes deeper than libc's own would: a thread that asks for a small stack gets this much more.
-constexpr std::size_t own_depth = 16 * 1024;
+// An intercepted call goes deeper than libc's own would: a thread that asks for a small stack gets this much more, as a part of its guard.
+constexpr std::size_t own_depth = 16 * 1024, small = 256 * 1024;
 green_thread* const anybody = reinterpret_cast<green_thread*>(1);
 
 constinit green_thread main_thread;
@@ -124,6 +124,8 @@ wanted_attributes read(const pthread_attr_t* given) noexcept {
         ::pthread_attr_destroy(&standard);
         if (default_size != 0) w.stack_size = default_size;
     }
+    constexpr std::size_t unit = 64;
+    if (w.stack == nullptr) w.stack_size = w.stack_size / unit * unit; // as libc does
     return w;
 }
 
@@ -162,6 +164,7 @@ bool wanted() noexcept {
 
 int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void*), void* argument) {
     const wanted_attributes w = read(attributes);
+    const std::size_t beyond = w.stack == nullptr && w.stack_size < small ? own_depth : 0;
     const std::uint64_t now = static_cast<std::uint64_t>(live.fetch_add(1, std::memory_order_relaxed)) + 1;
     if (most_threads != 0 && now > most_threads) {
         live.fetch_sub(1, std::memory_order_relaxed);
@@ -171,7 +174,7 @@ int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void
     void* place = nullptr;
     try {
         const rt::inside_weft inside;
-        const fiber_options options{.name = {}, .stack_size = w.stack_size + own_depth, .own_tls = true};
+        const fiber_options options{.name = {}, .stack_size = w.stack_size + beyond, .own_tls = true};
         const rt::memory given{w.stack, w.stack == nullptr ? 0 : w.stack_size};
         f = rt::create_fiber_on(rt::hub::ensure(), options, given, sizeof(thread_task), alignof(thread_task), place);
     } catch (const std::exception&) {
@@ -185,10 +188,9 @@ int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void
     t.start = start;
     t.argument = argument;
     t.detached.store(w.detached, std::memory_order_relaxed);
-    const auto* const top = static_cast<const char*>(f->machine.stack_base()) + f->machine.stack_size();
     t.stack_size = w.stack_size;
-    t.stack_low = w.stack != nullptr ? w.stack : const_cast<char*>(top) - w.stack_size;
-    t.guard_size = w.guard_size;
+    t.stack_low = const_cast<char*>(static_cast<const char*>(f->machine.stack_base())) + beyond;
+    t.guard_size = w.guard_size == 0 ? 0 : w.guard_size + beyond; // where a fault means that the stack was used up
     t.policy = w.policy;
     t.priority = w.priority;
     t.inherits_scheduling = w.inherits;
