@@ -80,6 +80,17 @@ bool hub::slice_used_up() noexcept {
     return false;
 }
 
+void hub::end_long_turn() noexcept {
+    unwaited_ = calls_a_look;
+    const std::int64_t now = now_ns();
+    if (turn_switches_ != counters_.switches) {
+        turn_switches_ = counters_.switches;
+        turn_seen_ = now;
+    } else if (now - turn_seen_ >= slice_ns) {
+        yield();
+    }
+}
+
 void hub::step_aside_observed(fiber_core& me) noexcept {
     fiber_observer->leaves(me);
     switch_away(me);
@@ -326,6 +337,7 @@ void hub::close() noexcept {
 }
 
 void yield_quietly() noexcept { hub::current()->yield(); }
+void went_through() noexcept { hub::current()->went_through(); }
 
 void hub::collect_events() noexcept { readiness::collect(*this); }
 

@@ -55,6 +55,10 @@ public:
     void yield() noexcept;
     /// Suspends the running fiber until make_ready.
     void park() noexcept;
+    /// A call of the running fiber went through at once. Where all of a fiber's calls do, it yields here when its slice is over.
+    void went_through() noexcept {
+        if (--unwaited_ == 0) end_long_turn();
+    }
     /// Makes a parked or fresh fiber of this hub ready. Any thread.
     void make_ready(fiber_core& f) noexcept {
         if (current() == this && this_thread_state.running != &f) push_ready(f);
@@ -140,6 +144,7 @@ private:
     [[gnu::cold]] void step_aside_observed(fiber_core& me) noexcept;
     void renew_slice() noexcept;
     bool slice_used_up() noexcept;
+    void end_long_turn() noexcept;
     void push_ready(fiber_core& f) noexcept {
         f.become(fiber_state::ready);
         f.next = nullptr;
@@ -157,7 +162,6 @@ private:
     fiber_core* pop_ready() noexcept {
         fiber_core* f = ready_head_;
         ready_head_ = f->next;
-        if (ready_head_ != nullptr) ready_head_->machine.fetch();
         f->become(fiber_state::running);
         ++counters_.switches;
         return f;
@@ -173,6 +177,11 @@ private:
     std::uint32_t check_every_ = 1;
     std::uint32_t switches_left_ = 0;
     std::int64_t slice_end_ = 0;
+    // For went_through: the clock is read every so many calls; when it was first read in this turn, and what tells one turn from another.
+    static constexpr std::uint32_t calls_a_look = 4;
+    std::uint32_t unwaited_ = calls_a_look;
+    std::int64_t turn_seen_ = 0;
+    std::uint64_t turn_switches_ = 0;
 
     fiber_core* ended_ = nullptr; // just left its stack for good
     stack_cache stacks_;

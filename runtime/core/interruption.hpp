@@ -13,4 +13,7 @@ WEFT_API int interruption_errno(bool mark) noexcept;
 /// Lets the other fibers run; no interruption point. On a fiber only.
 WEFT_API void yield_quietly() noexcept;
 
+/// A call of the calling fiber went through at once. Where all its calls do, it lets the others run when its slice is over.
+WEFT_API void went_through() noexcept;
+
 } // namespace weft::rt

@@ -81,7 +81,10 @@ int wait_for(std::size_t count, deadline until, const sigset_t* caller_mask, boo
     sigset_t mask{};
     if (caller_mask != nullptr && !copy_from_caller(&mask, caller_mask, kernel_sigset_size)) return -1;
     const int at_once = ask();
-    if (at_once != 0) return at_once;
+    if (at_once != 0) {
+        rt::went_through(); // others may be waiting for what the program does not even look at
+        return at_once;
+    }
     signals::wait signals;
     call_mask here; // other fibers take no signals
     if (caller_mask != nullptr && signals.is_main()) here.begin(SIG_SETMASK, mask);
