@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/fiber.hpp"
 
+#include "core/carrier.hpp"
 #include "core/hub.hpp"
 #include "core/registry.hpp"
 #include "core/signal_point.hpp"
@@ -59,6 +60,7 @@ fiber_core::fiber_core(hub& h, stack& s, char* base, char* usable_top, tls_frame
               own_frame == nullptr ? h.home_frame() : own_frame->state()),
       frame(own_frame), owner(&h), state(fiber_state::fresh), references(2), id(h.next_id()), stack_(&s) {
     if (const fiber_core* parent = this_thread_state.running) parent_id = parent->id;
+    if (frame == nullptr) h.count_plain(1);
 }
 
 fiber_core::fiber_core(hub& h)
@@ -150,7 +152,10 @@ void fiber_core::body() noexcept {
     started.store(true, std::memory_order_release);
     carrier_state().selector = this_thread_state.fiber_selector;
     run_task();
-    if (frame != nullptr) tls_frame::end();
+    if (frame != nullptr) {
+        const program_runs destructors;
+        tls_frame::end();
+    }
     carrier_state().selector = 0;
 }
 
@@ -220,6 +225,7 @@ void fiber_core::release() noexcept {
     if (task != nullptr) task->~task_base();
     if (links != nullptr) remove_links(this);
     tls_frame* const own_frame = frame;
+    if (own_frame == nullptr && hub::current() == owner) owner->count_plain(-1);
     this->~fiber_core();
     if (own_frame != nullptr) tls_frame::put(*own_frame);
     release_stack(s);

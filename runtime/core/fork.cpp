@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/fork.hpp"
 
+#include "core/carrier.hpp"
 #include "core/hub.hpp"
 #include "core/readiness.hpp"
 #include "core/registry.hpp"
 #include "core/sanitizer.hpp"
 #include "core/stack.hpp"
+#include "core/sys.hpp"
 #include "core/tls_frame.hpp"
 
 #include <atomic>
@@ -34,6 +36,7 @@ void after_fork_in_child() noexcept {
     hub_registry::after_fork(survivor);
     stacks_after_fork();
     tls_frame::after_fork();
+    watchdog::after_fork();
     readiness::after_fork();
     if (survivor != nullptr) survivor->after_fork();
 }
@@ -64,6 +67,10 @@ void hub::after_fork() noexcept {
     oldest_ = newest_ = &me;
     live_ = counters_.peak = 1;
     main_now_ = &me;
+    carrier_ = &carrier_state();
+    carrier_tid_ = home_tid_ = sys::gettid();
+    now_ = &me;
+    plain_ = 0;
     ready_head_ = ready_tail_ = nullptr;
     timers_ = timer_heap();
     for (timeout_scope* s = me.scopes; s != nullptr; s = s->outer) {

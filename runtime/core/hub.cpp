@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/hub.hpp"
 
+#include "core/carrier.hpp"
 #include "core/deadlock.hpp"
 #include "core/fork.hpp"
 #include "core/interruption.hpp"
@@ -208,6 +209,7 @@ void hub::block() noexcept {
         if (hopeless_.load(std::memory_order_relaxed)) deadlock_check::after_blocking(*this);
     }
     asleep_.store(false, std::memory_order_relaxed);
+    if (__builtin_expect(std::atomic_ref(watchdog::asleep).load(std::memory_order_relaxed) != 0, 0)) watchdog::rouse();
     drain_remote();
     time_ = now_ns();
     fire_timers();
@@ -219,6 +221,16 @@ void hub::heed_signals() noexcept {
     if (!carrier_state().signals || main_now_->state.load(std::memory_order_relaxed) != fiber_state::parked) return;
     carrier_state().signals = false;
     if (!main_now_->interrupt(wake_reason::interrupted)) carrier_state().signals = true;
+}
+
+int hub::observe_hold() noexcept {
+    if (asleep_.load(std::memory_order_relaxed) || live_ < 2) {
+        held_for_ = 0;
+        return -1;
+    }
+    const std::uint64_t now = turns();
+    if (now != std::exchange(seen_turn_, now) || !can_move()) return held_for_ = 0;
+    return ++held_for_;
 }
 
 void hub::fire_timers() noexcept {
@@ -294,7 +306,7 @@ hub::hub()
     : loop_stack_(acquire_stack(loop_stack_size)),
       loop_frame_(loops_have_frames_ ? tls_frame::take(*this) : nullptr),
       loop_(loop_stack_.base, loop_stack_.size(), &hub::loop_entry, this, loop_frame_ == nullptr ? this_thread_state : loop_frame_->state()),
-      watcher_(*this), main_(*this) {
+      watcher_(*this), main_(*this), carrier_(&carrier_state()), carrier_tid_(sys::gettid()), home_tid_(carrier_tid_) {
     was_made_.store(true, std::memory_order_relaxed);
     time_ = now_ns();
     renew_slice();

@@ -16,6 +16,7 @@
 #include <atomic>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 namespace weft::rt {
 
@@ -97,6 +98,28 @@ public:
     // --- What runs here ---
 
     [[nodiscard]] fiber_core& main_fiber() noexcept { return *main_now_; }
+    /// The kernel thread that it was made on, as its main fiber is known.
+    [[nodiscard]] int home_tid() const noexcept { return home_tid_; }
+
+    // --- The kernel thread that runs it (carrier.hpp); called by the watchdog ---
+
+    [[nodiscard]] context& loop_context() noexcept { return loop_; }
+    [[nodiscard]] thread_state& carried_by() const noexcept { return *carrier_; }
+    [[nodiscard]] int carrier_tid() const noexcept { return carrier_tid_; }
+    /// The fiber that runs, while the hub stands still.
+    [[nodiscard]] fiber_core* holder() const noexcept { return now_; }
+    /// From time to time: -1, nothing to watch; else how often in a row the same turn was seen.
+    int observe_hold() noexcept;
+    [[nodiscard]] int held_for() const noexcept { return held_for_; }
+    /// Still the turn that was seen last.
+    [[nodiscard]] bool is_held() const noexcept { return turns() == seen_turn_; }
+    /// Another kernel thread carries it now. The tid of the one that did.
+    int give_to(thread_state& carrier, int tid) noexcept {
+        carrier_ = &carrier;
+        held_for_ = 0;
+        return std::exchange(carrier_tid_, tid);
+    }
+    void count_plain(int change) noexcept { plain_ += change; }
     void enroll(fiber_core& f) noexcept;
     /// A number no other fiber of the process has; taken from a block of the hub's own.
     std::uint64_t next_id() noexcept {
@@ -164,8 +187,14 @@ private:
         ready_head_ = f->next;
         f->become(fiber_state::running);
         ++counters_.switches;
+        now_ = f;
         return f;
     }
+
+    /// Changes with every turn.
+    [[nodiscard]] std::uint64_t turns() const noexcept { return *const_cast<const volatile std::uint64_t*>(&counters_.switches); }
+    /// Every fiber has a frame of its own, so any kernel thread may run it.
+    [[nodiscard]] bool can_move() const noexcept { return loop_frame_ != nullptr && plain_ == 0 && live_ > 1; }
 
     // The ready queue: FIFO, intrusive.
     fiber_core* ready_head_ = nullptr;
@@ -204,6 +233,14 @@ private:
     wait_list quiescent_; // wait_quiescent
     wait_list ending_;    // kill_all
     hub_counters counters_;
+    // Who runs it; written by the watchdog while no fiber is in weft's code, else constant.
+    thread_state* carrier_;
+    int carrier_tid_;
+    int home_tid_;
+    fiber_core* now_ = &main_;       // whose turn it is
+    int plain_ = 0;                  // spawned fibers without a frame of their own: they tie it to its kernel thread
+    std::uint64_t seen_turn_ = 0;    // the watchdog's
+    int held_for_ = 0;
     int recheck_ms_ = 0;  // for a deadlock that a foreign thread may still resolve
 
     // Any thread.

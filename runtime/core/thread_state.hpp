@@ -38,6 +38,10 @@ struct thread_state {
     // The trap of system calls (the shim's core/trap.hpp). The kernel reads the selector at each system call of this thread; 1: trapped.
     // It belongs to what runs, so the switch keeps it; weft's own code runs with 0.
     volatile std::uint8_t selector = 0;
+    // How hubs are taken over (carrier.hpp).
+    volatile bool within = false;       // weft's code runs
+    volatile std::uint8_t seized = 0;   // 1: the watchdog looks at it; 2: its hub is gone
+    class carrier* self = nullptr;
 };
 
 extern WEFT_API constinit thread_local thread_state this_thread_state __attribute__((tls_model("initial-exec")));

@@ -50,9 +50,10 @@ auto real_of() noexcept {
 template <call c, class Served, class Otherwise, class... A>
 [[gnu::noinline]] auto serve_counted(Served served, Otherwise otherwise, A... arguments) {
     constexpr auto number = static_cast<std::size_t>(c);
+    trap::untrapped weft;
     const stats::one_call here(number, gate::way_of(family_of[number]));
-    const trap::untrapped weft;
     if (here.is_served()) return served(arguments...);
+    weft.leave();
     return otherwise(arguments...);
 }
 
@@ -60,9 +61,9 @@ template <call c, class Served, class Otherwise, class... A>
 template <call c, class Served, class Otherwise, class... A>
 auto serve_or(Served served, Otherwise otherwise, A... arguments) {
     if (__builtin_expect(stats::counting, 0)) return serve_counted<c>(served, otherwise, arguments...);
-    const bool open = gate::open(family_of[static_cast<std::size_t>(c)]);
-    const trap::untrapped here;
-    if (open) return served(arguments...);
+    trap::untrapped here;
+    if (gate::open(family_of[static_cast<std::size_t>(c)])) return served(arguments...);
+    here.leave();
     return otherwise(arguments...);
 }
 
@@ -75,8 +76,8 @@ auto serve(Served served, A... arguments) {
 template <call c, class Served, class... A>
 [[gnu::noinline]] auto serve_everywhere_counted(Served served, A... arguments) {
     constexpr auto number = static_cast<std::size_t>(c);
-    const stats::one_call here(number, gate::way_of(family_of[number]));
     const trap::untrapped weft;
+    const stats::one_call here(number, gate::way_of(family_of[number]));
     if (gate::open_everywhere(family_of[number])) return served(arguments...);
     return real_of<c>()(arguments...);
 }
@@ -93,8 +94,8 @@ auto serve_everywhere(Served served, A... arguments) {
 template <call c, class Served, class... A>
 [[gnu::noinline]] auto serve_thread_counted(Served served, A... arguments) {
     constexpr auto number = static_cast<std::size_t>(c);
-    const stats::one_call here(number, gate::is_on(family_of[number]) ? stats::way::served : stats::way::family_off);
     const trap::untrapped weft;
+    const stats::one_call here(number, gate::is_on(family_of[number]) ? stats::way::served : stats::way::family_off);
     return served(arguments...);
 }
 

@@ -217,6 +217,7 @@ void pass_on(int number, siginfo_t* info, void* context) noexcept {
 }
 
 void on_sigsys(int number, siginfo_t* info, void* context) noexcept {
+    const rt::within_weft within;
     const std::uint8_t selector = rt::carrier_state().selector;
     rt::carrier_state().selector = 0;
     if (info->si_code == user_dispatch) on_trapped_call(*info, *static_cast<ucontext_t*>(context));
@@ -340,6 +341,9 @@ void after_fork() noexcept {
 }
 
 void initialise() noexcept {
+    rt::carrier_begins = [](int) noexcept {
+        if (installed.load(std::memory_order_acquire)) make_ready(); // fibers may be suspended in trapped code
+    };
     if (&__asan_init != nullptr || &__tsan_init != nullptr || &__msan_init != nullptr) forbid();
     ::pthread_atfork(nullptr, nullptr, &after_fork);
 }

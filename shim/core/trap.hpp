@@ -9,6 +9,7 @@
 // libc's functions that wait inside run so (inner.hpp). With --trap all code of fibers does, inline system calls included. It costs about
 // 1 µs a trapped call, and 30 ns on every other one of that kernel thread.
 
+#include "core/carrier.hpp"
 #include "core/thread_state.hpp"
 
 #include <csignal>
@@ -16,10 +17,12 @@
 
 namespace weft::shim::trap {
 
-/// While it lives, the calling fiber's system calls go straight to the kernel: code of weft's that is called by trapped code.
+/// While it lives, weft's code runs, and the calling fiber's system calls go straight to the kernel.
 class untrapped {
 public:
     untrapped() noexcept : selector_(rt::carrier_state().selector) { rt::carrier_state().selector = 0; }
+    /// The rest is the program's, or libc's: it may take long.
+    void leave() noexcept { within_.leave(); }
     untrapped(const untrapped&) = delete;
     untrapped& operator=(const untrapped&) = delete;
     ~untrapped() {
@@ -28,6 +31,7 @@ public:
 
 private:
     static void set_again() noexcept;
+    rt::within_weft within_;
     const std::uint8_t selector_;
 };
 

@@ -6,6 +6,7 @@
 #include "threads/futex.hpp"
 #include "threads/table.hpp"
 
+#include "core/carrier.hpp"
 #include "core/hub.hpp"
 #include "core/log.hpp"
 #include "core/options.hpp"
@@ -78,7 +79,11 @@ public:
     void run() override {
         rt::this_thread_state.thread = &thread;
         const int level = std::exchange(rt::this_thread_state.inside, 0); // none of weft's own
-        void* const result = weft_thread_entry(thread.start, thread.argument);
+        void* result = nullptr;
+        {
+            const rt::program_runs here;
+            result = weft_thread_entry(thread.start, thread.argument);
+        }
         rt::this_thread_state.inside = level;
         has_run(thread, result);
     }
@@ -149,6 +154,7 @@ bool begin() noexcept {
         rt::this_thread_state.thread = &main_thread;
         enlist(main_thread);
     }
+    if (rt::process_options().preloaded) rt::watchdog::start();
     return true;
 }
 
@@ -201,6 +207,7 @@ int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void
     enlist(t);
     *out = t.id;
     rt::start_fiber(f, task, {}, false);
+    if (std::atomic_ref(rt::watchdog::asleep).load(std::memory_order_relaxed) != 0) rt::watchdog::rouse();
     return 0;
 }
 

@@ -32,7 +32,8 @@ inline std::uint32_t this_tid() noexcept {
 /// The calling fiber or thread. `shared`: for an object that other processes see.
 inline std::uint32_t this_owner(bool shared) noexcept {
     const rt::fiber_core* f = rt::this_thread_state.running;
-    if (f == nullptr || f->is_on_thread_stack()) return this_tid();
+    if (f == nullptr) return this_tid();
+    if (f->is_on_thread_stack()) return static_cast<std::uint32_t>(f->owner->home_tid()); // whatever kernel thread runs it
     return fiber_mark | ((static_cast<std::uint32_t>(f->id) + (shared ? process_salt : 0)) & (fiber_mark - 1));
 }
 

@@ -68,7 +68,10 @@ int run(pthread_once_t* control, void (*routine)()) {
         }
     }
     running guard(control);
-    routine();
+    {
+        const rt::program_runs its_own;
+        routine();
+    }
     guard.succeeded();
     return 0;
 }

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/carrier.hpp"
+
+#include "core/hub.hpp"
+#include "core/log.hpp"
+#include "core/options.hpp"
+#include "core/overflow.hpp"
+#include "core/registry.hpp"
+#include "core/sys.hpp"
+#include "core/tls_frame.hpp"
+
+#include <weft/detail/spinlock.hpp>
+
+#include <atomic>
+#include <charconv>
+#include <csignal>
+#include <cstring>
+#include <ctime>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <utility>
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+
+namespace weft::rt {
+
+constinit carrier_hook carrier_begins = nullptr;
+
+namespace {
+
+constexpr std::size_t idle_stack_size = 64 * 1024;
+constexpr std::uint8_t looked_at = 1, gone = 2;
+
+void futex_wait(std::uint32_t& word, std::uint32_t value, const timespec* at_most = nullptr) noexcept {
+    sys::call(SYS_futex, sys::arg(&word), FUTEX_WAIT_PRIVATE, value, sys::arg(at_most));
+}
+void futex_wake(std::uint32_t& word) noexcept { sys::call(SYS_futex, sys::arg(&word), FUTEX_WAKE_PRIVATE, 1); }
+
+} // namespace
+
+/// A kernel thread that carries a hub, or waits for one as a spare.
+class carrier {
+public:
+    /// The calling kernel thread, whose own stack and frame are where it waits.
+    explicit carrier(thread_state& of) noexcept : state_(of), tid_(sys::gettid()) { idle_.emplace(); }
+    /// One on whose own stack a fiber runs: it waits on another stack, with another frame.
+    carrier(thread_state& of, int tid, stack& s, tls_frame& f) noexcept : state_(of), tid_(tid) {
+        idle_.emplace(s.base, s.size(), &carrier::begin, this, f.state());
+    }
+
+    [[nodiscard]] thread_state& state() noexcept { return state_; }
+    [[nodiscard]] int tid() const noexcept { return tid_; }
+    [[nodiscard]] context& idle() noexcept { return *idle_; }
+
+    /// The watchdog: run that hub.
+    void carry(hub& h, int former_tid) noexcept {
+        former_tid_ = former_tid;
+        hub_ = &h;
+        std::atomic_ref(work_).store(1, std::memory_order_release);
+        futex_wake(work_);
+    }
+    /// The fiber that ran here is to be made ready once nobody stands on its stack.
+    void send_back(fiber_core& f) noexcept { returning_ = &f; }
+
+    /// Waits for hubs and runs them, for ever.
+    [[noreturn]] void be_spare() noexcept;
+
+    carrier* next = nullptr; // among the spares
+
+private:
+    static void begin(context::arrival a) noexcept { static_cast<carrier*>(context::begin(a))->be_spare(); }
+
+    thread_state& state_;
+    const int tid_;
+    std::optional<context> idle_;
+    std::uint32_t work_ = 0; // a futex
+    int former_tid_ = 0;
+    hub* hub_ = nullptr;
+    fiber_core* returning_ = nullptr;
+};
+
+namespace {
+
+constinit spinlock spares_lock;
+constinit carrier* spares = nullptr;
+constinit std::atomic<std::uint64_t> taken{0};
+
+void block_signals() noexcept {
+    std::uint64_t all = ~(std::uint64_t{1} << (SIGSYS - 1));
+    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&all), 0, sizeof all);
+}
+
+/// The signal mask of the kernel thread that carried the hub before is the hub's.
+void take_mask_of(int tid) noexcept {
+    char path[64] = "/proc/self/task/";
+    char* const end = std::to_chars(path + sizeof "/proc/self/task/" - 1, path + 48, tid).ptr;
+    std::memcpy(end, "/status", sizeof "/status");
+    const long fd = sys::call(SYS_openat, AT_FDCWD, sys::arg(path), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    char text[4096];
+    const long n = sys::call(SYS_read, fd, sys::arg(text), sizeof text - 1);
+    sys::close(static_cast<int>(fd));
+    text[n < 0 ? 0 : n] = 0;
+    const char* const line = std::strstr(text, "SigBlk:\t");
+    std::uint64_t mask = 0;
+    if (line == nullptr || std::from_chars(line + 8, line + 24, mask, 16).ec != std::errc()) return;
+    mask &= ~(std::uint64_t{1} << (SIGSYS - 1));
+    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&mask), 0, sizeof mask);
+}
+
+} // namespace
+
+void carrier::be_spare() noexcept {
+    for (;;) {
+        block_signals();
+        state_.selector = 0;
+        state_.within = true;
+        state_.seized = 0;
+        if (fiber_core* f = returning_; f != nullptr) {
+            returning_ = nullptr;
+            f->owner->make_ready_later(*f);
+        }
+        {
+            const std::lock_guard hold(spares_lock);
+            next = spares;
+            spares = this;
+        }
+        while (std::atomic_ref(work_).load(std::memory_order_acquire) == 0) futex_wait(work_, 0);
+        std::atomic_ref(work_).store(0, std::memory_order_relaxed);
+        take_mask_of(former_tid_);
+        if (carrier_begins != nullptr) carrier_begins(former_tid_);
+        context::switch_to(idle(), hub_->loop_context(), nullptr);
+    }
+}
+
+void come_back() noexcept {
+    if (in_vforked_child()) return;
+    thread_state& mine = carrier_state();
+    for (unsigned spins = 0; mine.seized == looked_at; ++spins)
+        if (spins % 64 == 63) sys::sched_yield();
+    if (mine.seized != gone) return;
+    const inside_weft inside;
+    fiber_core& f = *this_thread_state.running;
+    carrier* const c = mine.self;
+    c->send_back(f);
+    context::switch_to(f.machine, c->idle(), nullptr);
+    f.owner->arrived();
+    if (fiber_observer != nullptr) fiber_observer->arrives(f);
+}
+
+namespace watchdog {
+
+constinit std::uint32_t asleep = 0;
+
+namespace {
+
+constexpr timespec tick{0, 3'000'000};
+constexpr int held_ticks = 2;      // so long the same fiber has run when its hub is taken over
+constexpr int idle_ticks = 20;     // then the watchdog sleeps until a hub has something to do
+constexpr int most_spares = 1024;
+constinit std::atomic<bool> running{false};
+constinit int made = 0;
+
+bool barrier(int command) noexcept { return sys::call(SYS_membarrier, command) == 0; }
+
+void* spare_main(void* p) noexcept {
+    const helper_thread counted;
+    this_thread_state.inside = 1; // whatever it calls is libc's
+    install_overflow_report();
+    ::pthread_setname_np(::pthread_self(), "weft-carrier");
+    auto* const c = new carrier(this_thread_state);
+    this_thread_state.self = c;
+    std::atomic_ref(*static_cast<carrier**>(p)).store(c, std::memory_order_release);
+    c->be_spare();
+}
+
+/// A kernel thread of weft's own: no signal is its business.
+bool make_thread(void* (*function)(void*) noexcept, void* argument) noexcept {
+    const inside_weft inside;
+    sigset_t all, before;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_attr_t a;
+    ::pthread_attr_init(&a);
+    ::pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
+    ::pthread_attr_setstacksize(&a, 256 * 1024);
+    pthread_t thread{};
+    const int error = ::pthread_create(&thread, &a, function, argument);
+    ::pthread_attr_destroy(&a);
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return error == 0;
+}
+
+carrier* take_spare() noexcept {
+    const std::lock_guard hold(spares_lock);
+    carrier* const c = spares;
+    if (c != nullptr) spares = c->next;
+    return c;
+}
+
+/// So that a hub can be taken over at once.
+void keep_one_spare() noexcept {
+    {
+        const std::lock_guard hold(spares_lock);
+        if (spares != nullptr || made >= most_spares) return;
+    }
+    carrier* c = nullptr;
+    if (!make_thread(spare_main, &c)) return;
+    ++made;
+    while (std::atomic_ref(c).load(std::memory_order_acquire) == nullptr) sys::sched_yield();
+    for (;;) {
+        const std::lock_guard hold(spares_lock);
+        if (spares != nullptr) return;
+    }
+}
+
+/// Where the kernel thread that carries the hub now will wait as a spare.
+bool prepare(hub& h) noexcept {
+    thread_state& held = h.carried_by();
+    if (held.self != nullptr) return true;
+    try {
+        stack& s = acquire_stack(idle_stack_size);
+        tls_frame* const frame = tls_frame::take(h);
+        if (frame == nullptr) {
+            release_stack(s);
+            return false;
+        }
+        frame->state().current_hub = nullptr;
+        frame->state().stacks = nullptr;
+        held.self = new carrier(held, h.carrier_tid(), s, *frame);
+        return true;
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
+/// The registry's lock is held.
+void seize(hub& h) noexcept {
+    if (!prepare(h)) return;
+    thread_state& held = h.carried_by();
+    held.seized = looked_at;
+    barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+    carrier* const c = held.within || !h.is_held() ? nullptr : take_spare();
+    if (c == nullptr) {
+        held.seized = 0;
+        return;
+    }
+    const fiber_core& holder = *h.holder();
+    const int former = h.give_to(c->state(), c->tid());
+    taken.fetch_add(1, std::memory_order_relaxed);
+    if (process_options().verbose) {
+        log_line line;
+        line << "fiber " << holder.id;
+        if (!holder.name.empty()) line << " (" << holder.name << ")";
+        line << " has held its hub for too long: another kernel thread runs the others";
+        line.write();
+    }
+    held.seized = gone;
+    c->carry(h, former);
+}
+
+void* watch(void*) noexcept {
+    const helper_thread counted;
+    this_thread_state.inside = 1;
+    ::pthread_setname_np(::pthread_self(), "weft-watchdog");
+    for (int quiet = 0;;) {
+        sys::call(SYS_nanosleep, sys::arg(&tick));
+        bool any = false, held = false;
+        {
+            const std::lock_guard hold(hub_registry::lock());
+            hub_registry::for_each([&](hub& h) noexcept {
+                const int ticks = h.observe_hold();
+                any |= ticks >= 0;
+                held |= ticks >= held_ticks - 1;
+            });
+        }
+        if (held) {
+            keep_one_spare();
+            const std::lock_guard hold(hub_registry::lock());
+            hub_registry::for_each([](hub& h) noexcept {
+                if (h.held_for() >= held_ticks) seize(h);
+            });
+        }
+        quiet = any ? 0 : quiet + 1;
+        if (quiet < idle_ticks) continue;
+        std::atomic_ref(asleep).store(1, std::memory_order_seq_cst);
+        bool all_wait = true;
+        {
+            const std::lock_guard hold(hub_registry::lock());
+            hub_registry::for_each([&](hub& h) noexcept { all_wait &= h.observe_hold() < 0; });
+        }
+        while (all_wait && std::atomic_ref(asleep).load(std::memory_order_acquire) == 1) futex_wait(asleep, 1);
+        std::atomic_ref(asleep).store(0, std::memory_order_relaxed);
+        quiet = 0;
+    }
+}
+
+} // namespace
+
+void start() noexcept {
+    if (running.exchange(true)) return;
+    if (barrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) && make_thread(watch, nullptr)) return;
+    if (!process_options().verbose) return;
+    log_line line;
+    line << "a thread that computes for long will hold up the others: the kernel has no membarrier here";
+    line.write();
+}
+
+std::uint64_t takeovers() noexcept { return taken.load(std::memory_order_relaxed); }
+
+void rouse() noexcept {
+    std::atomic_ref(asleep).store(0, std::memory_order_release);
+    futex_wake(asleep);
+}
+
+void after_fork() noexcept {
+    running.store(false, std::memory_order_relaxed); // made anew with the next thread
+    asleep = 0;
+    made = 0;
+    spares_lock.reset();
+    spares = nullptr;
+    carrier_state().seized = 0;
+}
+
+} // namespace watchdog
+
+} // namespace weft::rt
