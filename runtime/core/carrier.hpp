@@ -76,8 +76,8 @@ WEFT_API void start() noexcept;
 /// How often a hub was taken over.
 WEFT_API std::uint64_t takeovers() noexcept;
 /// A hub has something to do again after it waited.
-extern constinit std::uint32_t asleep; // a futex: 1 while the watchdog waits for that
-void rouse() noexcept;
+extern WEFT_API constinit std::uint32_t asleep; // a futex: 1 while the watchdog waits for that
+WEFT_API void rouse() noexcept;
 void after_fork() noexcept;
 
 } // namespace watchdog
