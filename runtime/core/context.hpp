@@ -50,6 +50,14 @@ public:
     /// The last switch of `from`: it is never resumed.
     [[noreturn]] static void leave(context& from, context& to, fiber_core* runs) noexcept;
 
+    /// It will be resumed soon: where it stands on its stack, and its TLS frame, are fetched into the cache meanwhile.
+    void fetch() const noexcept {
+        constexpr int lines = 5, line = 64;
+        for (int i = 0; i < lines; ++i) __builtin_prefetch(static_cast<const char*>(machine_) + i * line);
+        __builtin_prefetch(frame_);
+        __builtin_prefetch(reinterpret_cast<const char*>(frame_) + line);
+    }
+
     /// In the child of fork, for one that is kept: TSan counts every fiber but the running one as ended.
     void after_fork() noexcept {
         if constexpr (sanitizer::tsan) sanitizer_ = sanitizer::create_fiber();

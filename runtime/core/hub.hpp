@@ -185,6 +185,7 @@ private:
     fiber_core* pop_ready() noexcept {
         fiber_core* f = ready_head_;
         ready_head_ = f->next;
+        if (ready_head_ != nullptr) ready_head_->machine.fetch();
         f->become(fiber_state::running);
         ++counters_.switches;
         now_ = f;
