@@ -17,7 +17,7 @@ namespace weft::shim {
 /// A look-up that a helper thread makes. It owns all that it reads and writes, since an interrupted fiber leaves before it ends.
 struct lookup : rt::helper_job {
     lookup() noexcept : lookup(resolver::current_state()) {}
-    explicit lookup(const resolver::state& s) noexcept : theirs(s) {}
+    explicit lookup(const resolver::state& s) noexcept { resolver::copy(theirs, s); }
 
     resolver::state theirs; // of the thread that asks
     int error_number = 0; // errno as the call left it

@@ -65,6 +65,7 @@ int ask(question::asker how, state& theirs, unsigned char* answer, int size, Fil
     try {
         auto job = std::make_shared<question>(how, theirs);
         fill(*job);
+        job->answer.reserve(NS_HFIXEDSZ); // libc writes a header, whatever the size is
         if (size > 0) job->answer.assign(answer, answer + size); // what the answer leaves stays
         job->h_error = h_errno;
         if (const int error = look_up(job); error != 0) return failed(error);

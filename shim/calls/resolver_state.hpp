@@ -13,6 +13,8 @@ using state = struct __res_state;
 /// The calling kernel thread's, as libc would find it at the begin of a call: with what resolv.conf says now, if the program has not set
 /// it.
 state& current_state() noexcept;
+/// A whole copy, whose domains lie in its own buffer.
+void copy(state& to, const state& from) noexcept;
 /// What a program may set, into a state that was initialised like any other.
 void take_over(state& own, const state& theirs) noexcept;
 
