@@ -42,7 +42,7 @@ namespace weft {
 struct fiber_options {
     std::string_view name = {};   ///< for reports; empty: "fiber-<id>"
     std::size_t stack_size = 0;   ///< bytes, rounded up to a power of two; 0: 256 KiB
-    bool own_tls = false;         ///< thread-local storage of its own; not available yet: spawn throws ENOTSUP
+    bool own_tls = false;         ///< thread-local storage of its own; spawn throws ENOTSUP where libc is not known well enough
 };
 
 /// A handle to a fiber of any result type. Handles are counted and copyable; dropping the last one does not end the fiber.
