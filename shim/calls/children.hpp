@@ -24,7 +24,7 @@ int fork_pty(int* master, char* name, const termios* settings, const winsize* si
 int login_tty(int fd) noexcept;
 
 /// system(3): served, and for who is no fiber.
-int system(const char* line) noexcept;
-int bare_system(const char* line) noexcept;
+int system(const char* line);
+int bare_system(const char* line);
 
 } // namespace weft::shim::process

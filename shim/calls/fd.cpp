@@ -58,7 +58,7 @@ int made_pair(int result, const int fds[2]) noexcept {
     return result;
 }
 
-int close(int fd) noexcept {
+int close(int fd) {
     const trap::untrapped here;
     if (weft_calls()) {
         if (!rt::is_private(fd)) return real().close(fd);
@@ -68,7 +68,8 @@ int close(int fd) noexcept {
     if (rt::is_private(fd)) return fail(EBADF);
     const bool slowly = closes_slowly(fd);
     descriptor::closing(fd);
-    return close_by(slowly, [=]() noexcept { return real().close(fd); });
+    if (!slowly) return real().close(fd); // where a kernel thread may be cancelled, hence unwound
+    return close_by(true, [=]() noexcept { return real().close(fd); });
 }
 
 int replace(int from, int to, int flags, bool with_flags) noexcept {

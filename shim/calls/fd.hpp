@@ -17,7 +17,7 @@ int received(int fd) noexcept;
 int duplicated(int original, int fd) noexcept;
 /// close: whoever waits for the descriptor gets EBADF before the number can be used again. weft's own are no descriptors of
 /// the program: EBADF.
-int close(int fd) noexcept;
+int close(int fd);
 /// dup2 and dup3.
 int replace(int from, int to, int flags, bool with_flags) noexcept;
 int set_option(int fd, int level, int name, const void* value, socklen_t size) noexcept;

@@ -202,6 +202,8 @@ long duplicate(const arguments& a) noexcept {
     return result < 0 ? result : fd::duplicated(static_cast<int>(a[0]), static_cast<int>(result));
 }
 
+long closes(const arguments& a) noexcept { return result_of(fd::close(static_cast<int>(a[0]))); }
+
 template <bool serves>
 long control(const arguments& a) noexcept {
     const long result = serves ? apply(file_lock::control, a) : make(SYS_fcntl, a);
@@ -371,7 +373,7 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     notes(SYS_dup3, replace<true>);
     t[SYS_fcntl] = {control<true>, control<false>, family::io};
     notes(SYS_setsockopt, plain<fd::set_option>);
-    notes(SYS_close, plain<fd::close>);
+    notes(SYS_close, closes);
     notes(SYS_close_range, plain<fd::close_range>);
 
     t[SYS_rt_sigaction] = {rt_sigaction, rt_sigaction, family::signal};

@@ -54,8 +54,19 @@ bool blocks_sigchld(const signals::wait& w) noexcept {
     return w.is_main() && a.sa_handler != SIG_DFL && a.sa_handler != SIG_IGN;
 }
 
+/// A thread that is cancelled in the wait is unwound from there: as libc does, it takes the shell along.
+struct cancelled {
+    ~cancelled() {
+        if (shell <= 0) return;
+        rt::sys::call(SYS_kill, shell, SIGKILL);
+        while (rt::sys::call(SYS_wait4, shell) == -EINTR) {}
+        end_ignoring();
+    }
+    pid_t shell = 0;
+};
+
 /// How the shell ended, or -1. One that nobody will wait for any more is killed.
-int await_shell(pid_t shell, bool served) noexcept {
+int await_shell(pid_t shell, bool served) {
     int status = -1;
     pid_t got = 0;
     do got = served ? waitpid(shell, &status, 0) : real().waitpid(shell, &status, 0);
@@ -70,7 +81,7 @@ int await_shell(pid_t shell, bool served) noexcept {
     return -1;
 }
 
-int run(const char* line, bool served) noexcept {
+int run(const char* line, bool served) {
     const int saved_errno = errno;
     if (served) {
         if (const int error = refused_wait(); error != 0) return fail(error);
@@ -98,8 +109,11 @@ int run(const char* line, bool served) noexcept {
         error = real().posix_spawn(&shell, "/bin/sh", nullptr, &how, const_cast<char**>(arguments), ::environ);
         ::posix_spawnattr_destroy(&how);
         errno = saved_errno; // a wait that was interrupted changes it, as libc's does
+        cancelled meanwhile;
+        if (error == 0) meanwhile.shell = shell;
         status = error != 0 ? 127 << 8 : await_shell(shell, served);
         end_error = errno;
+        meanwhile.shell = 0;
         end_ignoring();
     }
     errno = error != 0 ? error : end_error;
@@ -108,7 +122,7 @@ int run(const char* line, bool served) noexcept {
 
 } // namespace
 
-int system(const char* line) noexcept { return line == nullptr ? run("exit 0", true) == 0 : run(line, true); }
-int bare_system(const char* line) noexcept { return line == nullptr ? run("exit 0", false) == 0 : run(line, false); }
+int system(const char* line) { return line == nullptr ? run("exit 0", true) == 0 : run(line, true); }
+int bare_system(const char* line) { return line == nullptr ? run("exit 0", false) == 0 : run(line, false); }
 
 } // namespace weft::shim::process

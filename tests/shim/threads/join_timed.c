@@ -76,14 +76,23 @@ CASE(ended_before) {
     EQUAL(6, (long)result);
 }
 
+static atomic_int taken;
+
+static void* wait_and_tell(void* argument) {
+    sem_wait(&go);
+    atomic_store(&taken, 1);
+    return argument;
+}
+
 CASE(refused) {
     const struct timespec at = in_ms(CLOCK_REALTIME, 20000);
     RETURNS(EDEADLK, pthread_timedjoin_np(pthread_self(), NULL, &at));
-    const pthread_t thread = start(wait_for_go, NULL);
+    const pthread_t thread = start(wait_and_tell, NULL);
     RETURNS(0, pthread_detach(thread));
     RETURNS(EINVAL, pthread_timedjoin_np(thread, NULL, &at));
     RETURNS(EBUSY, pthread_tryjoin_np(thread, NULL)); // glibc looks whether it has ended first
     sem_post(&go);
+    UNTIL(taken, 1);
 }
 
 static void* joins_in_vain(void* thread) {
