@@ -45,6 +45,8 @@ int block(pthread_rwlock_t* l, bool writes, const limit& until) noexcept {
     return writes ? real().pthread_rwlock_clockwrlock(l, until.clock, until.at) : real().pthread_rwlock_clockrdlock(l, until.clock, until.at);
 }
 
+void hand_over(pthread_rwlock_t* l) noexcept;
+
 /// Suspends the fiber until it has the lock.
 int sleep_for(pthread_rwlock_t* l, bool writes, const limit& until, std::uint32_t me) noexcept {
     bucket& b = bucket_of(l);
@@ -63,7 +65,10 @@ int sleep_for(pthread_rwlock_t* l, bool writes, const limit& until, std::uint32_
             }
         }
         if (const int error = until.refusal(); error != 0) return error;
-        if (sleep(s, writes ? "a pthread rwlock, to write" : "a pthread rwlock, to read", until, endless) == ended::timeout) return ETIMEDOUT;
+        if (sleep(s, writes ? "a pthread rwlock, to write" : "a pthread rwlock, to read", until, endless) == ended::timeout) {
+            if (writes) hand_over(l); // to readers that this writer kept out
+            return ETIMEDOUT;
+        }
         if (s.handed) return 0;
     }
 }
@@ -123,7 +128,14 @@ int clockwrlock(pthread_rwlock_t* l, clockid_t clock, const timespec* at) noexce
     return limit::knows(clock) ? take(l, true, {clock, at}) : EINVAL;
 }
 
-int tryrdlock(pthread_rwlock_t* l) noexcept { return real().pthread_rwlock_tryrdlock(l); }
+int tryrdlock(pthread_rwlock_t* l) noexcept {
+    bucket& b = bucket_of(l);
+    if (prefers_writers(l) && b.sleepers.load(std::memory_order_relaxed) != 0 && !holding::any()) {
+        const holding hold(b);
+        if (has_waiting_writer(b, l)) return EBUSY;
+    }
+    return real().pthread_rwlock_tryrdlock(l);
+}
 
 int trywrlock(pthread_rwlock_t* l) noexcept { return try_for(l, true, this_owner(is_shared(l))); }
 

@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <atomic>
 #include <barrier>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
+#include <ctime>
 #include <deque>
 #include <latch>
 #include <mutex>
 #include <numeric>
+#include <pthread.h>
 #include <semaphore>
 #include <set>
 #include <shared_mutex>
@@ -292,6 +295,29 @@ void shared_mutexes() {
     }).join();
 }
 
+// The kind that lets no reader pass a writer that waits, until it gives up.
+void a_writer_that_gives_up_lets_readers_in() {
+    static pthread_rwlock_t lock = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+    pthread_rwlock_rdlock(&lock);
+    int wrote = 0;
+    std::jthread writer([&] {
+        timespec at{};
+        clock_gettime(CLOCK_REALTIME, &at);
+        at.tv_sec += 1;
+        wrote = pthread_rwlock_timedwrlock(&lock, &at);
+    });
+    while (pthread_rwlock_tryrdlock(&lock) == 0) {
+        pthread_rwlock_unlock(&lock);
+        std::this_thread::sleep_for(1ms);
+    }
+    std::jthread([] {
+        std::printf("read %d\n", pthread_rwlock_rdlock(&lock));
+        pthread_rwlock_unlock(&lock);
+    }).join();
+    writer.join();
+    std::printf("write: %d, then %d\n", wrote == ETIMEDOUT, pthread_rwlock_tryrdlock(&lock));
+}
+
 void other_mutexes() {
     std::recursive_mutex again;
     std::scoped_lock once(again), twice(again);
@@ -441,6 +467,7 @@ constexpr named_case cases[] = {
     {"semaphores", semaphores},
     {"atomics_wait", atomics_wait},
     {"shared_mutexes", shared_mutexes},
+    {"a_writer_that_gives_up_lets_readers_in", a_writer_that_gives_up_lets_readers_in},
     {"other_mutexes", other_mutexes},
     {"several_locks_without_deadlock", several_locks_without_deadlock},
     {"call_once_and_exceptions", call_once_and_exceptions},
