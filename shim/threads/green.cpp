@@ -8,6 +8,7 @@
 
 #include "core/carrier.hpp"
 #include "core/hub.hpp"
+#include "core/interruption.hpp"
 #include "core/log.hpp"
 #include "core/options.hpp"
 #include "core/registry.hpp"
@@ -168,6 +169,22 @@ bool wanted() noexcept {
     return begin();
 }
 
+namespace {
+
+/// Null: no memory, no addresses for a stack.
+rt::fiber_core* make_fiber(const wanted_attributes& w, std::size_t beyond, void*& place) noexcept {
+    try {
+        const rt::inside_weft inside;
+        const fiber_options options{.name = {}, .stack_size = w.stack_size + beyond, .own_tls = true};
+        const rt::memory given{w.stack, w.stack == nullptr ? 0 : w.stack_size};
+        return rt::create_fiber_on(rt::hub::ensure(), options, given, sizeof(thread_task), alignof(thread_task), place);
+    } catch (const std::exception&) {
+        return nullptr;
+    }
+}
+
+} // namespace
+
 int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void*), void* argument) {
     const wanted_attributes w = read(attributes);
     const std::size_t beyond = w.stack == nullptr && w.stack_size < small ? own_depth : 0;
@@ -176,14 +193,13 @@ int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void
         live.fetch_sub(1, std::memory_order_relaxed);
         return EAGAIN;
     }
-    rt::fiber_core* f = nullptr;
     void* place = nullptr;
-    try {
-        const rt::inside_weft inside;
-        const fiber_options options{.name = {}, .stack_size = w.stack_size + beyond, .own_tls = true};
-        const rt::memory given{w.stack, w.stack == nullptr ? 0 : w.stack_size};
-        f = rt::create_fiber_on(rt::hub::ensure(), options, given, sizeof(thread_task), alignof(thread_task), place);
-    } catch (const std::exception&) {
+    rt::fiber_core* f = make_fiber(w, beyond, place);
+    if (f == nullptr && now > 1) { // those that have ended, or only need a turn to, give theirs back
+        rt::yield_quietly();
+        f = make_fiber(w, beyond, place);
+    }
+    if (f == nullptr) {
         live.fetch_sub(1, std::memory_order_relaxed);
         return EAGAIN;
     }
