@@ -50,17 +50,24 @@ public:
     /// The last switch of `from`: it is never resumed.
     [[noreturn]] static void leave(context& from, context& to, fiber_core* runs) noexcept;
 
-    /// It will be resumed soon: where it stands on its stack, and its TLS frame, are fetched into the cache meanwhile.
-    void fetch() const noexcept {
-        constexpr int lines = 5, line = 64;
-        for (int i = 0; i < lines; ++i) __builtin_prefetch(static_cast<const char*>(machine_) + i * line);
-        __builtin_prefetch(frame_);
-        __builtin_prefetch(reinterpret_cast<const char*>(frame_) + line);
-    }
-
     /// In the child of fork, for one that is kept: TSan counts every fiber but the running one as ended.
     void after_fork() noexcept {
         if constexpr (sanitizer::tsan) sanitizer_ = sanitizer::create_fiber();
+    }
+
+    /// It will soon be resumed: fetches what it will touch first, the frames of a wait and, where that is its own, the head of its TLS.
+    void fetch() const noexcept {
+        const char* const frames = static_cast<const char*>(machine_);
+        for (int i = 0; i < 14; ++i) __builtin_prefetch(frames + 64 * i, 1);
+        const thread_state& here = this_thread_state;
+        if (frame_ == &here) return;
+        const auto there = [this, &here](const void* mine) { // the same place in its TLS
+            return reinterpret_cast<const char*>(frame_) + (static_cast<const char*>(mine) - reinterpret_cast<const char*>(&here));
+        };
+        __builtin_prefetch(frame_, 1);
+        __builtin_prefetch(reinterpret_cast<const char*>(frame_) + 64, 1);
+        __builtin_prefetch(there(here.thread_pointer));
+        __builtin_prefetch(there(here.errno_address), 1);
     }
 
     /// The stack's lowest address and size; null and 0 for a thread's own stack where no sanitizer wanted it.

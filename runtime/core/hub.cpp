@@ -178,7 +178,7 @@ void hub::poll() noexcept {
     heed_signals();
     if (ready_head_ != nullptr) {
         ++counters_.polls;
-        if (externals_ > 0) collect_events();
+        if (externals_ > 0) watcher_.look();
         time_ = now_ns();
         fire_timers();
         return;
@@ -187,7 +187,7 @@ void hub::poll() noexcept {
     fire_timers();
     if (ready_head_ != nullptr) return;
     if (!idle_.empty()) {
-        collect_events();
+        watcher_.look();
         if (ready_head_ == nullptr) idle_.wake_all();
         return;
     }
@@ -195,7 +195,7 @@ void hub::poll() noexcept {
     block();
 }
 
-/// Blocks in ev_run until an event, the next timer or a rouse.
+/// Blocks until an event, the next timer or a rouse.
 void hub::block() noexcept {
     ++counters_.polls;
     watcher_.prepare();
@@ -306,7 +306,7 @@ hub::hub()
     : loop_stack_(acquire_stack(loop_stack_size)),
       loop_frame_(loops_have_frames_ ? tls_frame::take(*this) : nullptr),
       loop_(loop_stack_.base, loop_stack_.size(), &hub::loop_entry, this, loop_frame_ == nullptr ? this_thread_state : loop_frame_->state()),
-      watcher_(*this), main_(*this), carrier_(&carrier_state()), carrier_tid_(sys::gettid()), home_tid_(carrier_tid_) {
+      main_(*this), carrier_(&carrier_state()), carrier_tid_(sys::gettid()), home_tid_(carrier_tid_) {
     was_made_.store(true, std::memory_order_relaxed);
     time_ = now_ns();
     renew_slice();
@@ -350,8 +350,6 @@ void hub::close() noexcept {
 
 void yield_quietly() noexcept { hub::current()->yield(); }
 void went_through() noexcept { hub::current()->went_through(); }
-
-void hub::collect_events() noexcept { readiness::collect(*this); }
 
 namespace {
 

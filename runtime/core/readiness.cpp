@@ -18,15 +18,24 @@ namespace {
 
 constexpr std::uint32_t always = EPOLLERR | EPOLLHUP;
 
-struct slot {
+struct alignas(64) slot { // a cache line: with many descriptors it is a cold one each time
     spinlock lock; // guards the rest
     bool registered = false;
-    std::uint32_t armed = 0;      // the events registered at home; 0: disarmed
-    std::uint32_t latched = 0;    // events that came while nobody waited
+    std::uint16_t armed = 0;      // the events registered at home; 0: disarmed
+    std::uint16_t latched = 0;    // events that came while nobody waited
     std::uint32_t generation = 0; // counts the lives of the number; stale events carry an older one
+    std::atomic<fd_history> history{0};
     hub* home = nullptr;
     wait_list waiters;            // node.data: the events, as an integer
 };
+static_assert(sizeof(slot) == 64);
+
+/// The events of a wait: the low ones only; the rest are flags of epoll's.
+constexpr std::uint16_t events_only(std::uint32_t events) noexcept { return static_cast<std::uint16_t>(events); }
+
+void count(slot& s, bool special) noexcept {
+    s.history.store((s.history.load(std::memory_order_relaxed) + 2) | (special ? 1 : 0), std::memory_order_release);
+}
 
 // Two levels; chunks are made when a number in them is first waited for, and never go.
 constexpr int chunk_slots = 1024;
@@ -76,7 +85,7 @@ int arm(slot& s, int fd, std::uint32_t events, hub& mine, bool fresh) noexcept {
         control(s, EPOLL_CTL_DEL, fd, 0);
         s.registered = false;
     }
-    if ((events & EPOLLIN) != 0) events |= EPOLLRDHUP;
+    if ((events & EPOLLIN) != 0) events |= EPOLLRDHUP | EPOLLPRI; // the latter only for the history
     if (s.registered && !fresh && (s.armed & events) == events) return 0;
     if (!s.registered) {
         s.home = &mine;
@@ -90,14 +99,14 @@ int arm(slot& s, int fd, std::uint32_t events, hub& mine, bool fresh) noexcept {
         result = control(s, operation, fd, wanted);
     }
     s.registered = result == 0;
-    s.armed = s.registered ? wanted : 0;
+    s.armed = s.registered ? events_only(wanted) : std::uint16_t{0};
     return result == 0 ? 0 : errno;
 }
 
 /// Takes what was latched for `events`.
 bool take_latched(slot& s, std::uint32_t events) noexcept {
     const std::uint32_t hit = relevant(s.latched, events);
-    s.latched &= ~hit;
+    s.latched &= events_only(~hit);
     return hit != 0;
 }
 
@@ -124,50 +133,26 @@ void forget(slot& s, int fd, bool unregister) noexcept {
     if (s.registered && unregister) control(s, EPOLL_CTL_DEL, fd, 0);
     s.registered = false;
     s.armed = s.latched = 0;
-    ++s.generation;
+    if (++s.generation == readiness::no_generation) s.generation = 0;
+    s.history.store((s.history.load(std::memory_order_relaxed) + 2) & ~fd_history{1}, std::memory_order_release);
     s.waiters.wake_all();
-}
-
-void deliver(const epoll_event& e) noexcept {
-    const int fd = static_cast<int>(e.data.u64 & 0xffffffff);
-    slot* s = find(fd);
-    if (s == nullptr) return;
-    const std::lock_guard hold(s->lock);
-    if (static_cast<std::uint32_t>(e.data.u64 >> 32) != s->generation || !s->registered) return;
-    bool anybody = false;
-    std::uint32_t others = 0;
-    for (wait_node* n = s->waiters.front(); n != nullptr;) {
-        wait_node* next = s->waiters.after(*n);
-        if (relevant(e.events, events_of(*n)) != 0) {
-            wait_list::remove(*n);
-            anybody |= n->owner->wake();
-        } else {
-            others |= events_of(*n);
-        }
-        n = next;
-    }
-    if (anybody) return;
-    s->latched |= e.events;
-    if (others == 0) {
-        // Out of the set: a hang-up is reported whatever is asked for, and again after each change.
-        control(*s, EPOLL_CTL_DEL, fd, 0);
-        s->registered = false;
-        s->armed = 0;
-    } else if (control(*s, EPOLL_CTL_MOD, fd, others) == 0) {
-        s->armed = others;
-    }
 }
 
 } // namespace
 
-fd_wake readiness::wait(int fd, std::uint32_t events, deadline d, bool fresh) noexcept {
+fd_history readiness::history(int fd) noexcept {
+    const slot* s = find(fd);
+    return s == nullptr ? 0 : s->history.load(std::memory_order_acquire);
+}
+
+fd_wake readiness::wait(int fd, std::uint32_t events, deadline d, bool fresh, fd_history since) noexcept {
     fd_interest one;
     one.fd = fd;
     one.events = events;
-    return wait_any({&one, 1}, d, fresh);
+    return wait_any({&one, 1}, d, fresh, since);
 }
 
-fd_wake readiness::wait_any(std::span<fd_interest> interests, deadline d, bool fresh) noexcept {
+fd_wake readiness::wait_any(std::span<fd_interest> interests, deadline d, bool fresh, fd_history since) noexcept {
     const inside_weft inside;
     const int saved_errno = errno;
     waiter w("a descriptor", interests.size() == 1 ? reinterpret_cast<void*>(static_cast<std::uintptr_t>(interests[0].fd))
@@ -184,7 +169,8 @@ fd_wake readiness::wait_any(std::span<fd_interest> interests, deadline d, bool f
             break;
         }
         const std::lock_guard hold(s->lock);
-        if (take_latched(*s, i.events)) {
+        const bool latched = take_latched(*s, i.events); // known to be old if nothing came since
+        if (since == any_history ? latched : s->history.load(std::memory_order_relaxed) != since) {
             at_once = fd_wake::ready;
             break;
         }
@@ -236,6 +222,41 @@ fd_wake readiness::wait_any(std::span<fd_interest> interests, deadline d, bool f
     return fd_wake::ready;
 }
 
+void readiness::deliver(const epoll_event& e) noexcept {
+    const int fd = static_cast<int>(e.data.u64 & 0xffffffff);
+    slot* s = find(fd);
+    if (s == nullptr) return;
+    const std::lock_guard hold(s->lock);
+    if (static_cast<std::uint32_t>(e.data.u64 >> 32) != s->generation || !s->registered) return;
+    count(*s, (e.events & (always | EPOLLRDHUP | EPOLLPRI)) != 0);
+    bool anybody = false;
+    std::uint32_t others = 0;
+    for (wait_node* n = s->waiters.front(); n != nullptr;) {
+        wait_node* next = s->waiters.after(*n);
+        if (relevant(e.events, events_of(*n)) != 0) {
+            wait_list::remove(*n);
+            anybody |= n->owner->wake();
+        } else {
+            others |= events_of(*n);
+        }
+        n = next;
+    }
+    if (anybody) return;
+    s->latched |= events_only(e.events);
+    if (others == 0) {
+        // Out of the set: a hang-up is reported whatever is asked for, and again after each change.
+        control(*s, EPOLL_CTL_DEL, fd, 0);
+        s->registered = false;
+        s->armed = 0;
+    } else if (control(*s, EPOLL_CTL_MOD, fd, others) == 0) {
+        s->armed = events_only(others);
+    }
+}
+
+void readiness::expect(const epoll_event& e) noexcept {
+    __builtin_prefetch(find(static_cast<int>(e.data.u64 & 0xffffffff)), 1);
+}
+
 void readiness::opened(int fd) noexcept {
     slot* s = find(fd);
     if (s == nullptr) return;
@@ -274,17 +295,6 @@ bool readiness::is_awaited(int fd) noexcept {
     if (s == nullptr) return false;
     const std::lock_guard hold(s->lock);
     return !s->waiters.empty();
-}
-
-void readiness::collect(hub& h) noexcept {
-    const inside_weft inside;
-    constexpr int batch = 128;
-    epoll_event events[batch];
-    int n = 0;
-    do {
-        n = ::epoll_wait(h.descriptor_set(), events, batch, 0);
-        for (int i = 0; i < n; ++i) deliver(events[i]);
-    } while (n == batch);
 }
 
 namespace {
@@ -330,8 +340,10 @@ void readiness::hub_gone(hub& h) noexcept {
 void readiness::after_fork() noexcept {
     for_each_slot([](slot& s) {
         const std::uint32_t generation = s.generation;
+        const fd_history history = s.history.load(std::memory_order_relaxed) + 2;
         new (&s) slot();
         s.generation = generation;
+        s.history.store(history, std::memory_order_relaxed);
     });
 }
 

@@ -5,7 +5,8 @@
 // in the epoll set of one hub (its home) with exactly the events somebody has waited for.
 //
 // The protocol of a blocking call: attempt it without blocking; if it would block, wait() and attempt again. wait() may return
-// early (another reader was faster, an old edge), never late: an edge that nobody waited for is latched.
+// early (another reader was faster, an old edge), never late: an edge that nobody waited for is latched. Who read the history before an
+// attempt that found nothing may pass it on to wait(): then only what came since counts.
 
 #include <weft/deadline.hpp>
 #include <weft/detail/waiter.hpp>
@@ -13,6 +14,8 @@
 
 #include <cstdint>
 #include <span>
+
+struct epoll_event;
 
 namespace weft::rt {
 
@@ -38,13 +41,20 @@ struct fd_interest {
     bool cancelled = false;
 };
 
+/// Counts the events of a descriptor number. Odd: in its present life something else than input and output was reported, such as an end or
+/// urgent data.
+using fd_history = std::uint32_t;
+inline constexpr fd_history any_history = ~fd_history{0};
+
 class WEFT_API readiness {
 public:
+    static fd_history history(int fd) noexcept;
     /// Suspends the calling fiber until the descriptor may be ready. `fresh`: the caller does not hear of every close of
     /// that number, so ask the kernel again (a system call more).
-    static fd_wake wait(int fd, std::uint32_t events, deadline d, bool fresh = false) noexcept;
+    static fd_wake wait(int fd, std::uint32_t events, deadline d, bool fresh = false, fd_history since = any_history) noexcept;
     /// The same for the first of several. What cannot be watched (a regular file) is ready.
-    static fd_wake wait_any(std::span<fd_interest> interests, deadline d, bool fresh = false) noexcept;
+    static fd_wake wait_any(std::span<fd_interest> interests, deadline d, bool fresh = false,
+                            fd_history since = any_history) noexcept;
 
     /// A descriptor number begins a new life.
     static void opened(int fd) noexcept;
@@ -59,8 +69,12 @@ public:
     /// Whether anybody waits for it now.
     static bool is_awaited(int fd) noexcept;
 
-    /// Asks the hub's set without waiting and wakes.
-    static void collect(hub& h) noexcept;
+    /// Never in the upper half of an event's data: the hub may mark descriptors of its own so.
+    static constexpr std::uint32_t no_generation = 0xffffffff;
+    /// An event of a hub's set: wakes who waits for it.
+    static void deliver(const epoll_event& e) noexcept;
+    /// One that is about to be delivered: what is known of the descriptor is fetched.
+    static void expect(const epoll_event& e) noexcept;
     static void hub_gone(hub& h) noexcept;
     static void after_fork() noexcept;
 };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/watcher.hpp"
 
-#include "core/hub.hpp"
 #include "core/log.hpp"
 #include "core/private_fd.hpp"
 #include "core/readiness.hpp"
@@ -29,7 +28,6 @@
 namespace weft::rt {
 
 struct watcher::watchers {
-    ev_io set;
     ev_io timer;
     ev_io wake;
 };
@@ -91,9 +89,12 @@ void take_count(int fd) noexcept {
     throw std::system_error(errno, std::generic_category(), what);
 }
 
+/// What the set says of the loop's own descriptors.
+constexpr std::uint64_t own_mark = std::uint64_t{readiness::no_generation} << 32;
+
 } // namespace
 
-watcher::watcher(hub& owner) : owner_(owner) { make(); }
+watcher::watcher() { make(); }
 
 void watcher::make() {
     const inside_weft inside;
@@ -104,7 +105,7 @@ void watcher::make() {
         // libev finds out about the clocks with its first loop, in globals without a lock; and its allocator is one, too.
         const std::lock_guard hold(hub_registry::lock());
         ::ev_set_allocator(page_allocator);
-        loop_ = ::ev_loop_new(unsigned{EVBACKEND_EPOLL} | unsigned{EVFLAG_NOENV});
+        loop_ = ::ev_loop_new(unsigned{EVBACKEND_POLL} | unsigned{EVFLAG_NOENV}); // never asked: it has no descriptor of its own
     }
     if (loop_ == nullptr) {
         release();
@@ -115,31 +116,25 @@ void watcher::make() {
         release();
         throw std::bad_alloc();
     }
-    ev_io_init(&watchers_->set, [](struct ev_loop*, ev_io* w, int happened) {
-        if ((happened & EV_ERROR) == 0) static_cast<hub*>(w->data)->collect_events();
-    }, set_fd_, EV_READ);
-    ev_io_init(&watchers_->timer, [](struct ev_loop*, ev_io* w, int happened) {
-        if ((happened & EV_ERROR) != 0) return;
+    ev_io_init(&watchers_->timer, [](struct ev_loop*, ev_io* w, int) {
         take_count(w->fd);
         static_cast<watcher*>(w->data)->armed_for_ = never;
     }, timer_fd_, EV_READ);
     // An eventfd of our own: rousing is a single write, and libev needs none of its own.
-    ev_io_init(&watchers_->wake, [](struct ev_loop*, ev_io* w, int happened) {
-        if ((happened & EV_ERROR) == 0) take_count(w->fd);
-    }, wake_fd_, EV_READ);
-    watchers_->set.data = &owner_;
+    ev_io_init(&watchers_->wake, [](struct ev_loop*, ev_io* w, int) { take_count(w->fd); }, wake_fd_, EV_READ);
     watchers_->timer.data = this;
-    for (ev_io* w : {&watchers_->set, &watchers_->timer, &watchers_->wake}) ::ev_io_start(loop_, w);
-    // libev tells the kernel now, while our set is empty: it would end the process if the kernel refused, as it does for one that has come to
-    // hold too deeply nested sets of the program.
-    errno = 0;
-    ::ev_run(loop_, EVRUN_NOWAIT);
-    const int refusal = errno == 0 ? ENOSPC : errno; // libev hands nothing on, but leaves errno as the kernel set it
-    // It stops a watcher that the kernel does not take: no memory, or fs.epoll.max_user_watches.
-    if (ev_is_active(&watchers_->set) && ev_is_active(&watchers_->timer) && ev_is_active(&watchers_->wake)) return;
-    release();
-    errno = refusal;
-    out_of_descriptors("weft: no room for an event loop");
+    for (ev_io* w : {&watchers_->timer, &watchers_->wake}) {
+        epoll_event e{};
+        e.events = EPOLLIN;
+        e.data.u64 = own_mark | static_cast<std::uint32_t>(w->fd);
+        if (::epoll_ctl(set_fd_, EPOLL_CTL_ADD, w->fd, &e) != 0) { // no memory, or fs.epoll.max_user_watches
+            const int refusal = errno;
+            release();
+            errno = refusal;
+            out_of_descriptors("weft: no room for an event loop");
+        }
+        ::ev_io_start(loop_, w);
+    }
 }
 
 watcher::~watcher() { release(); }
@@ -170,7 +165,34 @@ void watcher::remake() noexcept {
 void watcher::block(std::int64_t until) noexcept {
     const inside_weft inside;
     if (until < armed_for_) arm_timer(until); // one that is set too early only rouses the hub once for nothing
-    ::ev_run(loop_, EVRUN_ONCE);
+    take_events(-1);
+}
+
+void watcher::look() noexcept {
+    const inside_weft inside;
+    take_events(0);
+}
+
+/// `timeout`: in ms, for the first time that the kernel is asked.
+void watcher::take_events(int timeout) noexcept {
+    constexpr int batch = 128;
+    epoll_event events[batch];
+    long n = 0;
+    do {
+        n = sys::call(SYS_epoll_wait, descriptor_set(), sys::arg(events), batch, timeout);
+        for (long i = 0; i < n; ++i) readiness::expect(events[i]);
+        for (long i = 0; i < n; ++i) {
+            if ((events[i].data.u64 & own_mark) == own_mark) feed(static_cast<int>(events[i].data.u64 & 0xffffffff));
+            else readiness::deliver(events[i]);
+        }
+        timeout = 0;
+    } while (n == batch);
+}
+
+/// To libev, as from a set of its own.
+void watcher::feed(int fd) noexcept {
+    ::ev_feed_fd_event(loop_, fd, EV_READ);
+    ::ev_invoke_pending(loop_);
 }
 
 void watcher::arm_timer(std::int64_t until) noexcept {
