@@ -29,6 +29,12 @@ bool has_sleepers(pthread_cond_t* c) noexcept {
     return bucket_of(c).sleepers.load(std::memory_order_acquire) != 0 && (state_of(c) & shared_bit) == 0;
 }
 
+/// Neither here nor in libc's own waits, so that a signal is nothing to anybody.
+bool nobody_waits(pthread_cond_t* c) noexcept {
+    return bucket_of(c).sleepers.load(std::memory_order_acquire) == 0 && state_of(c) >> count_shift == 0 &&
+           __builtin_expect(!stats::counting, 1);
+}
+
 constexpr patience spuriously{patience::kill::looks_up, patience::signal::endures};
 
 /// The semaphore that a kernel thread sleeps on.
@@ -213,6 +219,16 @@ using weft::shim::call;
 using weft::shim::serve_everywhere;
 namespace policy = weft::shim::cond;
 
+namespace {
+
+// Functions of their own, so that the short way needs no frame.
+[[gnu::noinline]] int signal_slowly(pthread_cond_t* c) noexcept { return serve_everywhere<call::pthread_cond_signal>(policy::signal, c); }
+[[gnu::noinline]] int broadcast_slowly(pthread_cond_t* c) noexcept {
+    return serve_everywhere<call::pthread_cond_broadcast>(policy::broadcast, c);
+}
+
+} // namespace
+
 extern "C" {
 
 WEFT_API int pthread_cond_wait(pthread_cond_t* c, pthread_mutex_t* m) {
@@ -224,10 +240,8 @@ WEFT_API int pthread_cond_timedwait(pthread_cond_t* c, pthread_mutex_t* m, const
 WEFT_API int pthread_cond_clockwait(pthread_cond_t* c, pthread_mutex_t* m, clockid_t clock, const timespec* at) {
     return serve_everywhere<call::pthread_cond_clockwait>(policy::clockwait, c, m, clock, at);
 }
-WEFT_API int pthread_cond_signal(pthread_cond_t* c) noexcept { return serve_everywhere<call::pthread_cond_signal>(policy::signal, c); }
-WEFT_API int pthread_cond_broadcast(pthread_cond_t* c) noexcept {
-    return serve_everywhere<call::pthread_cond_broadcast>(policy::broadcast, c);
-}
+WEFT_API int pthread_cond_signal(pthread_cond_t* c) noexcept { return policy::nobody_waits(c) ? 0 : signal_slowly(c); }
+WEFT_API int pthread_cond_broadcast(pthread_cond_t* c) noexcept { return policy::nobody_waits(c) ? 0 : broadcast_slowly(c); }
 WEFT_API int pthread_cond_destroy(pthread_cond_t* c) noexcept { return serve_everywhere<call::pthread_cond_destroy>(policy::destroy, c); }
 
 } // extern "C"

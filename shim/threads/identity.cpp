@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "threads/identity.hpp"
 
+#include "core/stats.hpp"
+
 #include "core/sys.hpp"
 
 #include <dlfcn.h>
@@ -8,6 +10,7 @@
 namespace weft::shim {
 
 constinit std::ptrdiff_t tid_offset = 0;
+constinit std::ptrdiff_t quick_tid_offset = 0;
 constinit std::uint32_t process_salt = 0;
 
 std::uint32_t ask_tid() noexcept { return static_cast<std::uint32_t>(rt::sys::gettid()); }
@@ -19,6 +22,7 @@ void identity_initialise() noexcept {
     if (member == nullptr || member[0] != 32 || member[2] < 64 || member[2] > 4096) return;
     tid_offset = static_cast<std::ptrdiff_t>(member[2]);
     if (this_tid() != ask_tid()) tid_offset = 0;
+    quick_tid_offset = stats::counting ? 0 : tid_offset;
 }
 
 void identity_after_fork() noexcept {

@@ -19,22 +19,34 @@ extern constinit std::uint32_t process_salt;
 
 constexpr std::uint32_t fiber_mark = 0x40000000;
 
+/// The same where a lock may be taken without being counted.
+extern constinit std::ptrdiff_t quick_tid_offset;
+
 std::uint32_t ask_tid() noexcept;
+
+inline std::uint32_t tid_at(std::ptrdiff_t offset) noexcept {
+    std::uint32_t tid = 0;
+    asm volatile("movl %%fs:(%1), %0" : "=r"(tid) : "r"(offset));
+    return tid;
+}
 
 /// The calling kernel thread.
 inline std::uint32_t this_tid() noexcept {
-    if (__builtin_expect(tid_offset == 0, 0)) return ask_tid();
-    std::uint32_t tid = 0;
-    asm volatile("movl %%fs:(%1), %0" : "=r"(tid) : "r"(tid_offset));
-    return tid;
+    return __builtin_expect(tid_offset == 0, 0) ? ask_tid() : tid_at(tid_offset);
 }
+
+inline std::uint32_t number_of(const rt::fiber_core& f, std::uint32_t salt = 0) noexcept {
+    return fiber_mark | ((static_cast<std::uint32_t>(f.id) + salt) & (fiber_mark - 1));
+}
+
+/// Of a fiber on its thread's own stack: that thread, whatever kernel thread runs it.
+inline std::uint32_t home_tid_of(const rt::fiber_core& f) noexcept { return static_cast<std::uint32_t>(f.owner->home_tid()); }
 
 /// The calling fiber or thread. `shared`: for an object that other processes see.
 inline std::uint32_t this_owner(bool shared) noexcept {
     const rt::fiber_core* f = rt::this_thread_state.running;
     if (f == nullptr) return this_tid();
-    if (f->is_on_thread_stack()) return static_cast<std::uint32_t>(f->owner->home_tid()); // whatever kernel thread runs it
-    return fiber_mark | ((static_cast<std::uint32_t>(f->id) + (shared ? process_salt : 0)) & (fiber_mark - 1));
+    return f->is_on_thread_stack() ? home_tid_of(*f) : number_of(*f, shared ? process_salt : 0);
 }
 
 /// Finds out where the tid lies.

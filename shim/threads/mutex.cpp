@@ -162,28 +162,40 @@ int take(pthread_mutex_t* m, int kind, const limit& until) noexcept {
     return 0;
 }
 
+[[gnu::noinline]] void release_from_program(pthread_mutex_t* m) noexcept {
+    const trap::untrapped here;
+    release_contended(m, false);
+}
+
 // --- The short way, of a mutex that is free, or that nobody waits for ---
 
 // Here the memory changes exactly as by libc's functions, so nothing has to be asked first, but whether the owner is to be ours.
 
-bool is_plain(int kind) noexcept { return kind == normal || (kind == recursive && gate::is_on(family::locks)); }
+/// The owner's number, by which a short way begins; 0: it is not to be gone.
+[[gnu::always_inline]] inline std::uint32_t quick_owner() noexcept {
+    const std::ptrdiff_t offset = quick_tid_offset;
+    if (__builtin_expect(offset == 0, 0)) return 0;
+    const rt::fiber_core* f = rt::this_thread_state.running;
+    if (f == nullptr) return tid_at(offset);
+    return f->is_on_thread_stack() ? home_tid_of(*f) : number_of(*f);
+}
 
-/// False: nothing was done.
-bool lock_quickly(pthread_mutex_t* m) noexcept {
-    const int kind = kind_of(m);
-    if (!is_plain(kind) || __builtin_expect(stats::counting, 0) || !try_word(m, false)) return false;
-    if (kind == recursive) m->__data.__count = 1;
-    set_owner(m, this_owner(false));
+template <type t>
+[[gnu::always_inline]] inline bool lock_at_once(pthread_mutex_t* m) noexcept {
+    const std::uint32_t me = quick_owner();
+    if (__builtin_expect(me == 0, 0) || !try_word(m, false)) return false;
+    if constexpr (t == recursive) m->__data.__count = 1;
+    set_owner(m, me);
     ++m->__data.__nusers;
     return true;
 }
 
-bool unlock_quickly(pthread_mutex_t* m) noexcept {
-    const int kind = kind_of(m);
+template <type t>
+[[gnu::always_inline]] inline bool unlock_at_once(pthread_mutex_t* m) noexcept {
     const auto word = word_of(m);
-    if (!is_plain(kind) || __builtin_expect(stats::counting, 0) || word.load(std::memory_order_relaxed) != 1) return false;
-    if (kind == recursive) {
-        if (m->__data.__count != 1 || owner_of(m) != this_owner(false)) return false;
+    if (word.load(std::memory_order_relaxed) != 1 || __builtin_expect(quick_tid_offset == 0, 0)) return false;
+    if constexpr (t == recursive) {
+        if (m->__data.__count != 1 || owner_of(m) != quick_owner()) return false;
         m->__data.__count = 0;
     }
     set_owner(m, 0);
@@ -193,11 +205,17 @@ bool unlock_quickly(pthread_mutex_t* m) noexcept {
         return true;
     }
     std::uint32_t expected = 1;
-    if (word.compare_exchange_strong(expected, 0, std::memory_order_release, std::memory_order_relaxed)) return true;
-    const trap::untrapped here;
-    release_contended(m, false);
+    if (!word.compare_exchange_strong(expected, 0, std::memory_order_release, std::memory_order_relaxed)) release_from_program(m);
     return true;
 }
+
+/// False: nothing was done.
+bool lock_quickly(pthread_mutex_t* m) noexcept { return __builtin_expect(kind_of(m) == normal, 1) && lock_at_once<normal>(m); }
+bool unlock_quickly(pthread_mutex_t* m) noexcept { return __builtin_expect(kind_of(m) == normal, 1) && unlock_at_once<normal>(m); }
+
+bool is_plainly_recursive(pthread_mutex_t* m) noexcept { return kind_of(m) == recursive && gate::is_on(family::locks); }
+bool lock_recursive_quickly(pthread_mutex_t* m) noexcept { return is_plainly_recursive(m) && lock_at_once<recursive>(m); }
+bool unlock_recursive_quickly(pthread_mutex_t* m) noexcept { return is_plainly_recursive(m) && unlock_at_once<recursive>(m); }
 
 int clocklock_with(pthread_mutex_t* m, clockid_t clock, const timespec* at) noexcept {
     const int kind = kind_of(m);
@@ -282,13 +300,27 @@ using weft::shim::call;
 using weft::shim::serve_everywhere;
 namespace policy = weft::shim::mutex;
 
+namespace {
+
+// Functions of their own, so that the short way needs no frame.
+template <call c>
+[[gnu::noinline]] int lock_slowly(pthread_mutex_t* m) noexcept {
+    return policy::lock_recursive_quickly(m) ? 0 : serve_everywhere<c>(policy::lock, m);
+}
+template <call c>
+[[gnu::noinline]] int unlock_slowly(pthread_mutex_t* m) noexcept {
+    return policy::unlock_recursive_quickly(m) ? 0 : serve_everywhere<c>(policy::unlock, m);
+}
+
+} // namespace
+
 extern "C" {
 
 WEFT_API int pthread_mutex_lock(pthread_mutex_t* m) noexcept {
-    return policy::lock_quickly(m) ? 0 : serve_everywhere<call::pthread_mutex_lock>(policy::lock, m);
+    return policy::lock_quickly(m) ? 0 : lock_slowly<call::pthread_mutex_lock>(m);
 }
 WEFT_API int __pthread_mutex_lock(pthread_mutex_t* m) noexcept {
-    return policy::lock_quickly(m) ? 0 : serve_everywhere<call::__pthread_mutex_lock>(policy::lock, m);
+    return policy::lock_quickly(m) ? 0 : lock_slowly<call::__pthread_mutex_lock>(m);
 }
 WEFT_API int pthread_mutex_trylock(pthread_mutex_t* m) noexcept {
     return serve_everywhere<call::pthread_mutex_trylock>(policy::trylock, m);
@@ -303,10 +335,10 @@ WEFT_API int pthread_mutex_clocklock(pthread_mutex_t* m, clockid_t clock, const 
     return serve_everywhere<call::pthread_mutex_clocklock>(policy::clocklock, m, clock, at);
 }
 WEFT_API int pthread_mutex_unlock(pthread_mutex_t* m) noexcept {
-    return policy::unlock_quickly(m) ? 0 : serve_everywhere<call::pthread_mutex_unlock>(policy::unlock, m);
+    return policy::unlock_quickly(m) ? 0 : unlock_slowly<call::pthread_mutex_unlock>(m);
 }
 WEFT_API int __pthread_mutex_unlock(pthread_mutex_t* m) noexcept {
-    return policy::unlock_quickly(m) ? 0 : serve_everywhere<call::__pthread_mutex_unlock>(policy::unlock, m);
+    return policy::unlock_quickly(m) ? 0 : unlock_slowly<call::__pthread_mutex_unlock>(m);
 }
 
 } // extern "C"

@@ -12,10 +12,9 @@
 
 namespace weft::shim {
 
-namespace {
-
-constexpr unsigned bucket_bits = 10;
 constinit bucket buckets[1U << bucket_bits];
+
+namespace {
 
 /// Wakes that a signal handler asked for while its thread held a bucket.
 struct deferred_wakes {
@@ -141,11 +140,6 @@ ended sleep_thread(sleeper& s, const limit& until) {
 }
 
 } // namespace
-
-bucket& bucket_of(const void* key) noexcept {
-    const auto address = reinterpret_cast<std::uintptr_t>(key) >> 2;
-    return buckets[address * 0x9e3779b97f4a7c15U >> (64 - bucket_bits)];
-}
 
 holding::holding(bucket& b) noexcept : bucket_(b) {
     ++deferred.held;

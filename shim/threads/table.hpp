@@ -80,8 +80,14 @@ struct alignas(64) bucket {
     rt::wait_list list;
 };
 
+inline constexpr unsigned bucket_bits = 10;
+extern constinit bucket buckets[1U << bucket_bits];
+
 /// The bucket of an address.
-bucket& bucket_of(const void* key) noexcept;
+inline bucket& bucket_of(const void* key) noexcept {
+    const auto address = reinterpret_cast<std::uintptr_t>(key) >> 2;
+    return buckets[address * 0x9e3779b97f4a7c15U >> (64 - bucket_bits)];
+}
 
 /// Holds one bucket. A signal handler may post a semaphore at any moment, also in here: what it wakes is woken when we are done.
 class holding {
