@@ -62,6 +62,7 @@ int clone(int (*function)(void*), void* stack, int flags, void* argument, pid_t*
         const program_mask here;
         return real().clone(begin_in_child, stack, flags, &s, parent_tid, tls, child_tid);
     }
+    descriptor::child_begins();
     // As vfork; without CLONE_VFORK both run at once on one thread_state, and nobody can tell them apart.
     const int mark = (flags & CLONE_VFORK) != 0 ? rt::vforked : 0;
     this_thread_state.inside += mark;

@@ -11,6 +11,9 @@
 #include <climits>
 #include <cstring>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 
 namespace weft::shim::fd {
@@ -83,9 +86,28 @@ int replace(int from, int to, int flags, bool with_flags) noexcept {
     return result;
 }
 
+namespace {
+
+/// Whether `descriptor` remembers the option.
+bool is_remembered(int level, int name) noexcept {
+    if (level == IPPROTO_TCP) return name == TCP_ULP;
+    if (level != SOL_SOCKET) return false;
+    switch (name) {
+    case SO_RCVLOWAT:
+    case SO_RCVTIMEO_OLD:
+    case SO_RCVTIMEO_NEW:
+    case SO_SNDTIMEO_OLD:
+    case SO_SNDTIMEO_NEW: return true;
+    default: return false;
+    }
+}
+
+} // namespace
+
 int set_option(int fd, int level, int name, const void* value, socklen_t size) noexcept {
     const int result = real().setsockopt(fd, level, name, value, size);
     if (result == 0 && level == SOL_SOCKET && name == SO_RCVLOWAT) descriptor::low_water_mark_set();
+    if (is_remembered(level, name)) descriptor::changed(fd);
     return result;
 }
 
@@ -102,20 +124,41 @@ int duplicated(int original, int fd) noexcept {
 
 int controlled(int result, int fd, int command) noexcept {
     if ((command == F_DUPFD || command == F_DUPFD_CLOEXEC) && result >= 0) duplicated(fd, result);
+    else if (command == F_SETFL) descriptor::changed(fd);
     return result;
 }
 
-ssize_t brought(ssize_t result, const msghdr* message) noexcept {
-    if (result < 0 || message->msg_control == nullptr || message->msg_controllen < sizeof(cmsghdr)) return result;
+int line_controlled(int result, int fd, unsigned long request) noexcept {
+    if (request == FIONBIO) descriptor::changed(fd);
+    return result;
+}
+
+namespace {
+
+/// Calls `note` for each descriptor in a message that the kernel has accepted.
+template <class F>
+void for_each_descriptor(const msghdr* message, F note) noexcept {
+    if (message->msg_control == nullptr || message->msg_controllen < sizeof(cmsghdr)) return;
     for (cmsghdr* c = CMSG_FIRSTHDR(message); c != nullptr; c = CMSG_NXTHDR(const_cast<msghdr*>(message), c)) {
         if (c->cmsg_level != SOL_SOCKET || (c->cmsg_type != SCM_RIGHTS && c->cmsg_type != scm_pidfd)) continue;
         const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
         for (std::size_t i = 0; i < count; ++i) {
             int fd = -1;
             std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-            received(fd);
+            note(fd);
         }
     }
+}
+
+} // namespace
+
+ssize_t brought(ssize_t result, const msghdr* message) noexcept {
+    if (result >= 0) for_each_descriptor(message, [](int fd) noexcept { received(fd); });
+    return result;
+}
+
+ssize_t took(ssize_t result, const msghdr* message) noexcept {
+    if (result >= 0) for_each_descriptor(message, [](int fd) noexcept { descriptor::passed_on(fd); });
     return result;
 }
 

@@ -21,9 +21,12 @@ int close(int fd);
 /// dup2 and dup3.
 int replace(int from, int to, int flags, bool with_flags) noexcept;
 int set_option(int fd, int level, int name, const void* value, socklen_t size) noexcept;
-/// What fcntl or recvmsg did may have begun descriptors: notes them and passes the result on.
+/// What fcntl, ioctl or recvmsg did may have begun or changed descriptors: notes it and passes the result on.
 int controlled(int result, int fd, int command) noexcept;
+int line_controlled(int result, int fd, unsigned long request) noexcept;
 ssize_t brought(ssize_t result, const msghdr* message) noexcept;
+/// The same of a message that was sent: whoever receives a descriptor may change its flags.
+ssize_t took(ssize_t result, const msghdr* message) noexcept;
 /// The numbers from `first` to `last`, but not weft's own.
 int close_range(unsigned first, unsigned last, int flags) noexcept;
 void closefrom(int first) noexcept;

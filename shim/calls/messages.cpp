@@ -40,6 +40,7 @@ bool goes_singly(int fd, int flags) noexcept { return (flags & MSG_WAITALL) != 0
 } // namespace
 
 int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) noexcept {
+    descriptor::receives(fd, flags);
     descriptor& d = descriptor::of(fd);
     timespec first_timeout{};
     if (timeout != nullptr && !copy_from_caller(&first_timeout, timeout, sizeof first_timeout)) return -1;

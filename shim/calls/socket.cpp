@@ -61,6 +61,7 @@ bool passes_through(descriptor& d, int fd, int flags) noexcept {
 } // namespace
 
 ssize_t recvfrom(int fd, void* buffer, std::size_t size, int flags, sockaddr* from, socklen_t* from_size) noexcept {
+    descriptor::receives(fd, flags);
     descriptor& d = descriptor::of(fd);
     if (passes_through(d, fd, flags)) return real().recvfrom(fd, buffer, size, flags, from, from_size);
     return receive_socket(fd, d, flags, [=] { return size; }, [=](std::size_t done, int how) {
@@ -69,6 +70,7 @@ ssize_t recvfrom(int fd, void* buffer, std::size_t size, int flags, sockaddr* fr
 }
 
 ssize_t recvmsg(int fd, msghdr* message, int flags) noexcept {
+    descriptor::receives(fd, flags);
     descriptor& d = descriptor::of(fd);
     if (message == nullptr || passes_through(d, fd, flags)) return real().recvmsg(fd, message, flags);
     auto total = [=] { return total_of(message->msg_iov, message->msg_iovlen); };
@@ -123,6 +125,7 @@ int with_nonblock(int fd, Call call) noexcept {
     const int result = call();
     const int saved_errno = errno;
     real().fcntl(fd, F_SETFL, flags);
+    descriptor::changed(fd); // for who asked meanwhile
     errno = saved_errno;
     return result;
 }

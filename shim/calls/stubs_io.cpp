@@ -29,6 +29,7 @@ WEFT_API ssize_t write(int fd, const void* buffer, std::size_t size) {
 }
 WEFT_API ssize_t writev(int fd, const iovec* v, int count) { return serve<call::writev>(io::writev, fd, v, count); }
 WEFT_API ssize_t recv(int fd, void* buffer, std::size_t size, int flags) {
+    weft::shim::descriptor::receives(fd, flags);
     return serve<call::recv>(io::recv, fd, buffer, size, flags);
 }
 WEFT_API ssize_t __recv_chk(int fd, void* buffer, std::size_t size, std::size_t capacity, int flags) {
@@ -36,6 +37,7 @@ WEFT_API ssize_t __recv_chk(int fd, void* buffer, std::size_t size, std::size_t 
     return recv(fd, buffer, size, flags);
 }
 WEFT_API ssize_t recvfrom(int fd, void* buffer, std::size_t size, int flags, sockaddr* from, socklen_t* from_size) {
+    weft::shim::descriptor::receives(fd, flags);
     return serve<call::recvfrom>(io::recvfrom, fd, buffer, size, flags, from, from_size);
 }
 WEFT_API ssize_t __recvfrom_chk(int fd, void* buffer, std::size_t size, std::size_t capacity, int flags, sockaddr* from,
@@ -44,6 +46,7 @@ WEFT_API ssize_t __recvfrom_chk(int fd, void* buffer, std::size_t size, std::siz
     return recvfrom(fd, buffer, size, flags, from, from_size);
 }
 WEFT_API ssize_t recvmsg(int fd, msghdr* message, int flags) {
+    weft::shim::descriptor::receives(fd, flags);
     return fd::brought(serve<call::recvmsg>(io::recvmsg, fd, message, flags), message);
 }
 WEFT_API ssize_t send(int fd, const void* buffer, std::size_t size, int flags) {
@@ -53,7 +56,7 @@ WEFT_API ssize_t sendto(int fd, const void* buffer, std::size_t size, int flags,
     return serve<call::sendto>(io::sendto, fd, buffer, size, flags, to, to_size);
 }
 WEFT_API ssize_t sendmsg(int fd, const msghdr* message, int flags) {
-    return serve<call::sendmsg>(io::sendmsg, fd, message, flags);
+    return fd::took(serve<call::sendmsg>(io::sendmsg, fd, message, flags), message);
 }
 WEFT_API int accept(int fd, sockaddr* address, socklen_t* size) {
     return fd::made(serve<call::accept>(io::accept, fd, address, size));
@@ -106,7 +109,7 @@ WEFT_API int ioctl(int fd, unsigned long request, ...) noexcept {
     __builtin_va_start(rest, request);
     void* argument = __builtin_va_arg(rest, void*);
     __builtin_va_end(rest);
-    return serve<call::ioctl>(line::control, fd, request, argument);
+    return fd::line_controlled(serve<call::ioctl>(line::control, fd, request, argument), fd, request);
 }
 
 } // extern "C"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Messages: on stderr (err, warn, error, perror and their kin) and to the log daemon.
 #include "calls/stdio.hpp"
+#include "core/descriptor.hpp"
 
 #include <weft/export.hpp>
 
@@ -126,6 +127,7 @@ WEFT_API char* getpass(const char* prompt) {
     return serve<call::getpass>(in_libc<call::getpass, const char*>, prompt);
 }
 WEFT_API int wordexp(const char* words, wordexp_t* result, int flags) {
+    weft::shim::descriptor::child_begins();
     return serve<call::wordexp>(in_libc<call::wordexp, const char*, wordexp_t*, int>, words, result, flags);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The exported names of what is done to buffered files as such: stubs only.
 #include "calls/stdio.hpp"
+#include "core/descriptor.hpp"
 
 #include <weft/export.hpp>
 
@@ -33,8 +34,11 @@ WEFT_API FILE* freopen64(const char* path, const char* mode, FILE* f) {
     stdio::reopening(f);
     return stdio::opened(serve<call::freopen64>(stdio::reopen64, path, mode, f));
 }
-WEFT_API FILE* popen(const char* command, const char* mode) { return stdio::process_opened(real().popen(command, mode)); }
-WEFT_API FILE* _IO_popen(const char* command, const char* mode) { return stdio::process_opened(real().popen(command, mode)); }
+WEFT_API FILE* popen(const char* command, const char* mode) {
+    weft::shim::descriptor::child_begins();
+    return stdio::process_opened(real().popen(command, mode));
+}
+WEFT_API FILE* _IO_popen(const char* command, const char* mode) { return popen(command, mode); }
 WEFT_API int fclose(FILE* f) { return stdio::closed(f); }
 WEFT_API int _IO_fclose(FILE* f) { return stdio::closed(f); }
 WEFT_API int pclose(FILE* f) { return stdio::closed(f); }

@@ -94,7 +94,9 @@ WEFT_API int recvmmsg(int fd, mmsghdr* all, unsigned count, int flags, timespec*
     return received;
 }
 WEFT_API int sendmmsg(int fd, mmsghdr* all, unsigned count, int flags) {
-    return serve<call::sendmmsg>(messages::sendmmsg, fd, all, count, flags);
+    const int sent = serve<call::sendmmsg>(messages::sendmmsg, fd, all, count, flags);
+    for (int i = 0; i < sent; ++i) fd::took(0, &all[i].msg_hdr);
+    return sent;
 }
 
 // --- Within the kernel ---

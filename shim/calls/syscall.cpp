@@ -224,6 +224,32 @@ long recvmmsg(const arguments& a) noexcept {
     return result;
 }
 
+template <bool serves>
+long sendmsg(const arguments& a) noexcept {
+    const long result = serves ? apply(io::sendmsg, a) : make(SYS_sendmsg, a);
+    return fd::took(result, from_register<const msghdr*>(a[1]));
+}
+
+template <bool serves>
+long sendmmsg(const arguments& a) noexcept {
+    const long result = serves ? apply(messages::sendmmsg, a) : make(SYS_sendmmsg, a);
+    const auto* all = from_register<const mmsghdr*>(a[1]);
+    for (long i = 0; i < result; ++i) fd::took(0, &all[i].msg_hdr);
+    return result;
+}
+
+template <bool serves>
+long control_line(const arguments& a) noexcept {
+    const long result = serves ? apply(line::control, a) : make(SYS_ioctl, a);
+    if (result >= 0) fd::line_controlled(0, static_cast<int>(a[0]), static_cast<unsigned long>(a[1]));
+    return result;
+}
+
+long forks(const arguments& a) noexcept {
+    descriptor::child_begins();
+    return make(SYS_fork, a);
+}
+
 /// The kernel has the offset in two halves, of which the first is all.
 long preadv2(const arguments& a) noexcept { return plain<positioned::preadv2>({{a[0], a[1], a[2], a[3], a[5]}}); }
 long pwritev2(const arguments& a) noexcept { return plain<positioned::pwritev2>({{a[0], a[1], a[2], a[3], a[5]}}); }
@@ -289,8 +315,8 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     t[SYS_recvmsg] = {recvmsg<true>, recvmsg<false>, family::io};
     t[SYS_recvmmsg] = {recvmmsg<true>, recvmmsg<false>, family::io};
     waits(SYS_sendto, family::io, plain<io::sendto>);
-    waits(SYS_sendmsg, family::io, plain<io::sendmsg>);
-    waits(SYS_sendmmsg, family::io, plain<messages::sendmmsg>);
+    t[SYS_sendmsg] = {sendmsg<true>, sendmsg<false>, family::io};
+    t[SYS_sendmmsg] = {sendmmsg<true>, sendmmsg<false>, family::io};
     waits(SYS_pread64, family::io, plain<positioned::pread>);
     waits(SYS_pwrite64, family::io, plain<positioned::pwrite>);
     waits(SYS_preadv, family::io, plain<positioned::preadv>);
@@ -308,7 +334,7 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     waits(SYS_syncfs, family::io, plain<disk::syncfs>);
     waits(SYS_msync, family::io, plain<disk::msync>);
     waits(SYS_sync_file_range, family::io, plain<disk::sync_file_range>);
-    waits(SYS_ioctl, family::io, plain<line::control>);
+    t[SYS_ioctl] = {control_line<true>, control_line<false>, family::io};
     waits(SYS_connect, family::io, plain<io::connect>);
     t[SYS_accept] = {makes_served<io::accept>, makes<SYS_accept>, family::io};
     t[SYS_accept4] = {makes_served<io::accept4>, makes<SYS_accept4>, family::io};
@@ -372,6 +398,7 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     notes(SYS_dup2, replace<false>);
     notes(SYS_dup3, replace<true>);
     t[SYS_fcntl] = {control<true>, control<false>, family::io};
+    notes(SYS_fork, forks);
     notes(SYS_setsockopt, plain<fd::set_option>);
     notes(SYS_close, closes);
     notes(SYS_close_range, plain<fd::close_range>);

@@ -4,6 +4,7 @@
     .text
     .globl  syscall
     .type   syscall, @function
+    .hidden weft_children_begun
 syscall:
     .cfi_startproc
     cmpq    $58, %rdi       /* vfork */
@@ -14,7 +15,8 @@ syscall:
     je      1f
     cmpq    $15, %rdi       /* rt_sigreturn */
     jne     weft_syscall
-1:  movq    weft_real_syscall(%rip), %rax
+1:  lock incl weft_children_begun(%rip) /* descriptor.hpp */
+    movq    weft_real_syscall(%rip), %rax
     testq   %rax, %rax
     jz      weft_syscall    /* before the start */
     jmp     *%rax

@@ -8,24 +8,42 @@
 
 #include <algorithm>
 #include <climits>
+#include <type_traits>
 
 namespace weft::shim {
 
 /// Whether the receiving side of a socket is shut down.
 bool receives_no_more(int fd) noexcept;
 
+/// Whether a blocking call is known to have to wait. One that is to fail instead is left to find out what is there.
+inline bool is_found_empty(int fd, descriptor& d, rt::fd_history history) noexcept {
+    return d.is_empty(fd, history) && !d.shut && !d.is_nonblocking(fd) && rt::interruption_errno(false) == 0;
+}
+
+/// For input whose end a short result does not tell.
+struct any_size {
+    constexpr bool operator()(ssize_t) const noexcept { return false; }
+};
+
 /// Input. `attempt(MSG_DONTWAIT)` is a call that does not block, and `attempt(0)` one that may; a descriptor that is no socket is given
 /// the former only. `timeout_ns(fd)` is asked once, before the first wait. `restarts`: SA_RESTART lets it go on if there is no such time-out.
-template <class Timeout, class Attempt>
-ssize_t receive(int fd, descriptor& d, Timeout timeout_ns, Attempt attempt, bool restarts = true) noexcept {
+/// `is_short(n)`: it asked for more than the n bytes that came, without flags, so of a stream nothing is left.
+template <class Timeout, class Attempt, class Short = any_size>
+ssize_t receive(int fd, descriptor& d, Timeout timeout_ns, Attempt attempt, bool restarts = true, Short is_short = {}) noexcept {
     const errno_of_success success;
     deadline until;
     for (bool first = true;; first = false) {
-        ssize_t n = attempt(MSG_DONTWAIT);
-        if (n >= 0) return success(n);
-        if (errno != EAGAIN && errno != EWOULDBLOCK) return n;
+        const rt::fd_history history = rt::readiness::history(fd);
+        ssize_t n = -1;
+        // After a short result the next call would find nothing: it waits at once.
+        if (std::is_same_v<Short, any_size> || !first || !is_found_empty(fd, d, history)) {
+            n = attempt(MSG_DONTWAIT);
+            if (n > 0 && is_short(n)) d.emptied(history);
+            if (n >= 0) return success(n);
+            if (errno != EAGAIN && errno != EWOULDBLOCK) return n;
+        }
         if (first) {
-            if (is_nonblocking(fd)) return fail(EAGAIN);
+            if (d.is_nonblocking(fd)) return fail(EAGAIN);
             until = after(timeout_ns(fd));
         }
         // A datagram socket that was shut down is readable, but has EAGAIN for who does not wait.
@@ -33,7 +51,7 @@ ssize_t receive(int fd, descriptor& d, Timeout timeout_ns, Attempt attempt, bool
             n = attempt(0);
             return n >= 0 ? success(n) : n;
         }
-        if (!await(fd, EPOLLIN, until, EAGAIN, restarts && until.is_never())) return -1;
+        if (!await(fd, EPOLLIN, until, EAGAIN, restarts && until.is_never(), history)) return -1;
     }
 }
 
@@ -109,7 +127,9 @@ ssize_t receive_socket(int fd, descriptor& d, int flags, Total total, Attempt at
     if (mark > 1 && is_stream(fd))
         return receive_all(fd, [&] { return std::min(total(), mark); }, (flags & MSG_PEEK) != 0,
                            [&](std::size_t done) { return attempt(done, (flags & ~MSG_WAITALL) | MSG_DONTWAIT); });
-    return receive(fd, d, receive_timeout, [&](int dont_wait) { return attempt(std::size_t{0}, flags | dont_wait); });
+    const auto at_start = [&](int dont_wait) { return attempt(std::size_t{0}, flags | dont_wait); };
+    if (flags != 0) return receive(fd, d, receive_timeout, at_start);
+    return receive(fd, d, receive_timeout, at_start, true, [&](ssize_t n) { return static_cast<std::size_t>(n) < total(); });
 }
 
 /// Waits for room to write. A local socket's writer also wakes up to what no poll reports: its side was shut down by somebody else (so

@@ -7,6 +7,7 @@
 #define CARRIER 56
 #define SELECTOR 73
 #define VFORKED 0x10000
+    .hidden weft_children_begun
     .text
     .globl  vfork
     .type   vfork, @function
@@ -27,6 +28,7 @@ __vfork:
     movzbl  SELECTOR(%rdi), %r8d
     movb    $0, SELECTOR(%rdi)
     addl    $VFORKED, INSIDE(%rsi)
+    lock incl weft_children_begun(%rip)
     movl    $58, %eax
     syscall
     pushq   %rdx

@@ -26,14 +26,14 @@ bool is_ready(int fd, std::uint32_t events) noexcept {
 
 } // namespace
 
-bool await(int fd, std::uint32_t events, deadline d, int timeout_errno, bool restarts) noexcept {
+bool await(int fd, std::uint32_t events, deadline d, int timeout_errno, bool restarts, rt::fd_history since) noexcept {
     signals::wait signals;
     if (const int error = refused_wait(); error != 0) {
         errno = error;
         return false;
     }
     const int saved_errno = errno;
-    const rt::fd_wake woken = rt::readiness::wait(fd, events, d);
+    const rt::fd_wake woken = rt::readiness::wait(fd, events, d, false, since);
     const int wait_errno = errno;
     const bool eintr = signals.interrupted(restarts);
     errno = saved_errno;
@@ -49,7 +49,7 @@ bool await(int fd, std::uint32_t events, deadline d, int timeout_errno, bool res
     case rt::fd_wake::interrupted: break;
     }
     const int error = rt::interruption_errno(true);
-    if (error == 0 && !eintr) return true;
+    if (error == 0 && (!eintr || is_ready(fd, events))) return true;
     errno = error == 0 ? EINTR : error;
     return false;
 }

@@ -44,7 +44,8 @@ int refused_wait() noexcept;
 /// Waits until the descriptor may be ready. False: the call fails with errno (`timeout_errno` past the deadline, EBADF when it is
 /// closed meanwhile, ECANCELED or ETIMEDOUT when the fiber is interrupted, EINTR after a signal). `restarts`: handlers installed with
 /// SA_RESTART let the call go on; on Linux that holds for calls that have moved nothing yet and have no time limit.
-bool await(int fd, std::uint32_t events, deadline d, int timeout_errno, bool restarts) noexcept;
+/// `since`: what the descriptor's history was before the attempt that found nothing.
+bool await(int fd, std::uint32_t events, deadline d, int timeout_errno, bool restarts, rt::fd_history since = rt::any_history) noexcept;
 
 /// Copies what a caller's pointer points at as the kernel would: false (EFAULT) where nothing can be read.
 bool copy_from_caller(void* to, const void* from, std::size_t size) noexcept;

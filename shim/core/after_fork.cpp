@@ -2,6 +2,7 @@
 #include "core/after_fork.hpp"
 
 #include "calls/child_watch.hpp"
+#include "core/descriptor.hpp"
 #include "core/signals.hpp"
 #include "core/trap.hpp"
 #include "threads/init.hpp"
@@ -12,9 +13,15 @@
 
 namespace weft::shim {
 
-void watch_forks() noexcept { ::pthread_atfork(nullptr, nullptr, &child_watch::after_fork); }
+void watch_forks() noexcept {
+    ::pthread_atfork(&descriptor::child_begins, &descriptor::child_begins, [] {
+        descriptor::child_begins();
+        child_watch::after_fork();
+    });
+}
 
 void after_bare_fork() noexcept {
+    descriptor::child_begins();
     child_watch::after_fork();
     signals::after_fork();
     trap::after_fork();

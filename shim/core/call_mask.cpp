@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/call_mask.hpp"
 
+#include "core/descriptor.hpp"
+
 #include "core/hub.hpp"
 
 namespace weft::shim {
@@ -8,6 +10,7 @@ namespace weft::shim {
 thread_local constinit call_mask* call_mask::in_force = nullptr;
 
 program_mask::program_mask() noexcept {
+    descriptor::child_begins();
     const call_mask* m = rt::of_carrier(call_mask::in_force);
     const rt::thread_state& here = rt::this_thread_state;
     // A handler that the main fiber runs within its call has the call's mask, as in the kernel.

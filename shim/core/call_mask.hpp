@@ -41,7 +41,7 @@ private:
     call_mask* outer_ = nullptr;
 };
 
-/// While it lives, the calling kernel thread has the mask that the program knows: for making a child.
+/// While it lives, the calling kernel thread has the mask that the program knows: for making a child, whose the open descriptors are, too.
 class program_mask {
 public:
     program_mask() noexcept;

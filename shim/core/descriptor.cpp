@@ -12,6 +12,8 @@
 #include <string_view>
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,6 +21,8 @@
 #include <sys/time.h>
 
 namespace weft::shim {
+
+constinit std::atomic<std::uint32_t> weft_children_begun{1};
 
 namespace {
 
@@ -41,11 +45,11 @@ bool is_terminal(dev_t device) noexcept {
 
 bool never_waits(dev_t device) noexcept { return major(device) == 1; } // null, zero, full, random …
 
-std::int64_t socket_timeout(int fd, int option) noexcept {
+std::int64_t socket_timeout_us(int fd, int option) noexcept {
     timeval t{};
     socklen_t size = sizeof t;
     if (rt::sys::call(SYS_getsockopt, fd, SOL_SOCKET, option, rt::sys::arg(&t), rt::sys::arg(&size)) != 0) return 0;
-    return t.tv_sec * std::int64_t{1'000'000'000} + t.tv_usec * std::int64_t{1'000};
+    return t.tv_sec * std::int64_t{1'000'000} + t.tv_usec;
 }
 
 } // namespace
@@ -70,7 +74,10 @@ descriptor& descriptor::of(int fd) noexcept {
 
 void descriptor::reset() noexcept {
     kind_ = fd_kind::unknown;
-    shut = made_here_ = false;
+    shut = made_here_ = urgent_ = false;
+    private_in_ = 0;
+    forget_settings();
+    emptied_at_.store(1, std::memory_order_relaxed);
     rt::forget_private(own_);
 }
 
@@ -149,12 +156,23 @@ fd_kind descriptor::downgrade(int fd) noexcept {
     return kind_;
 }
 
-int descriptor::low_water_mark(int fd) const noexcept {
+int descriptor::low_water_mark(int fd) noexcept {
     if (made_here_ && !marks_set.load(std::memory_order_relaxed)) return 1;
-    int mark = 1;
-    socklen_t size = sizeof mark;
-    rt::sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_RCVLOWAT, rt::sys::arg(&mark), rt::sys::arg(&size));
-    return mark;
+    return static_cast<int>(get(low_water_mark_, [=]() noexcept -> std::int64_t {
+        int mark = 1;
+        socklen_t size = sizeof mark;
+        rt::sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_RCVLOWAT, rt::sys::arg(&mark), rt::sys::arg(&size));
+        return mark;
+    }));
+}
+
+/// TCP without a protocol on top (TLS in the kernel, Multipath TCP), whose records end a receiving call.
+bool descriptor::is_plain_tcp(int fd) noexcept {
+    return get(plain_tcp_, [=]() noexcept -> std::int64_t {
+        char name[16];
+        socklen_t size = sizeof name;
+        return rt::sys::call(SYS_getsockopt, fd, IPPROTO_TCP, TCP_ULP, rt::sys::arg(name), rt::sys::arg(&size)) == 0 && size == 0;
+    }) != 0;
 }
 
 void descriptor::low_water_mark_set() noexcept { marks_set.store(true, std::memory_order_relaxed); }
@@ -165,6 +183,7 @@ void descriptor::opened(int fd) noexcept {
     descriptor& d = of(fd);
     d.reset();
     d.made_here_ = true;
+    d.private_in_ = weft_children_begun.load(std::memory_order_relaxed);
 }
 
 void descriptor::closing(int fd) noexcept {
@@ -187,22 +206,58 @@ void descriptor::received(int fd) noexcept {
     if (fd < 0 || rt::in_vforked_child()) return;
     opened(fd);
     of(fd).made_here_ = false;
+    of(fd).private_in_ = 0;
 }
 
 void descriptor::duplicated(int original, int fd) noexcept {
     if (fd < 0 || rt::in_vforked_child()) return;
-    const descriptor* d = find(original);
+    descriptor* const d = find(original);
     const bool made_here = d != nullptr && d->made_here_;
+    if (d != nullptr) d->private_in_ = 0; // from now on it has two names
     opened(fd);
     of(fd).made_here_ = made_here;
+    of(fd).private_in_ = 0;
 }
 
-bool is_nonblocking(int fd) noexcept {
-    const long flags = rt::sys::call(SYS_fcntl, fd, F_GETFL);
-    return flags >= 0 && (flags & O_NONBLOCK) != 0;
+void descriptor::passed_on(int fd) noexcept {
+    if (descriptor* d = find(fd)) d->private_in_ = 0;
 }
 
-std::int64_t receive_timeout(int fd) noexcept { return socket_timeout(fd, SO_RCVTIMEO); }
-std::int64_t send_timeout(int fd) noexcept { return socket_timeout(fd, SO_SNDTIMEO); }
+void descriptor::takes_urgent(int fd) noexcept {
+    if (rt::in_vforked_child()) return;
+    descriptor& d = of(fd);
+    d.urgent_ = true;
+    d.emptied_at_.store(1, std::memory_order_relaxed);
+}
+
+void descriptor::child_begins() noexcept { weft_children_begun.fetch_add(1, std::memory_order_relaxed); }
+
+void descriptor::forget_settings() noexcept {
+    nonblocking_.forget();
+    receive_us_.forget();
+    send_us_.forget();
+    low_water_mark_.forget();
+    plain_tcp_.forget();
+}
+
+void descriptor::changed(int fd) noexcept {
+    if (rt::in_vforked_child()) return;
+    if (descriptor* d = find(fd)) d->forget_settings();
+}
+
+bool descriptor::is_nonblocking(int fd) noexcept {
+    return get(nonblocking_, [=]() noexcept -> std::int64_t {
+        const long flags = rt::sys::call(SYS_fcntl, fd, F_GETFL);
+        return flags < 0 ? 0 : (flags & O_NONBLOCK) != 0;
+    }) != 0;
+}
+
+std::int64_t descriptor::receive_timeout(int fd) noexcept {
+    return get(receive_us_, [=]() noexcept { return socket_timeout_us(fd, SO_RCVTIMEO); }) * 1000;
+}
+
+std::int64_t descriptor::send_timeout(int fd) noexcept {
+    return get(send_us_, [=]() noexcept { return socket_timeout_us(fd, SO_SNDTIMEO); }) * 1000;
+}
 
 } // namespace weft::shim

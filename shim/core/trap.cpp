@@ -167,6 +167,7 @@ void on_trapped_call(siginfo_t& info, ucontext_t& context) noexcept {
     const long number = r[REG_RAX];
     new_task task;
     if (begins_task(r, task)) {
+        descriptor::child_begins();
         if ((task.flags & CLONE_VM) == 0 && task.stack == 0) r[REG_RAX] = fork_here(number, r);
         else send_on_both(context, task);
         return;
