@@ -357,7 +357,7 @@ namespace {
 struct hub_holder {
     hub* mine = nullptr;
     ~hub_holder() {
-        if (mine == nullptr || hub_registry::on_main_thread()) return;
+        if (mine == nullptr || mine == hub_registry::main_hub() || hub_registry::on_main_thread()) return;
         if (this_thread_state.running != &mine->main_fiber()) return; // exit() was called in a fiber: the process ends
         mine->kill_all();
         mine->end_main();

@@ -19,7 +19,7 @@ namespace weft::shim::foreign_mutex {
 namespace {
 
 constexpr const char* what = "a pthread mutex";
-constexpr int robust_bit = 16, inherit_bit = 32, shared_bit = 128;
+constexpr int robust_bit = 16, inherit_bit = 32;
 
 int kind_of(const pthread_mutex_t* m) noexcept { return __atomic_load_n(&m->__data.__kind, __ATOMIC_RELAXED); }
 
@@ -68,10 +68,10 @@ bool wait_for_thread(pthread_mutex_t* m, const limit& until, std::chrono::millis
     std::uint32_t seen = there.load(std::memory_order_relaxed);
     if ((seen & FUTEX_TID_MASK) == 0 || (seen & FUTEX_OWNER_DIED) != 0) return true;
     if ((seen & FUTEX_WAITERS) == 0 && !there.compare_exchange_strong(seen, seen | FUTEX_WAITERS)) return true;
-    const bool shared = (kind & shared_bit) != 0;
     const int saved_errno = errno;
     const int result = rt::on_kernel_thread([=]() noexcept {
-        return static_cast<int>(-futex::wait_in_kernel(word, seen | FUTEX_WAITERS, shared, until));
+        // Robust ones are waited for as if they were shared: so libc and the kernel wake.
+        return static_cast<int>(-futex::wait_in_kernel(word, seen | FUTEX_WAITERS, true, until));
     });
     errno = saved_errno;
     return result != ETIMEDOUT;
@@ -94,7 +94,8 @@ void hand_over(pthread_mutex_t* m) noexcept {
     const holding hold(b);
     sleeper* const first = first_sleeper(b, m);
     if (first == nullptr) return;
-    if (first->thread_id == this_tid()) {
+    // A green thread's own list says what it has (robust.hpp), so nobody can take it for another.
+    if (first->thread_id == this_tid() && rt::this_thread_state.thread == nullptr) {
         const int result = real().pthread_mutex_trylock(m);
         first->handed = result != EBUSY; // else it will see who was faster
         if (first->handed) first->result = taken(m, first->owner, result);

@@ -4,6 +4,7 @@
 #include "core/gate.hpp"
 #include "core/real.hpp"
 #include "threads/futex.hpp"
+#include "threads/robust.hpp"
 #include "threads/table.hpp"
 
 #include "core/carrier.hpp"
@@ -61,6 +62,7 @@ void let_go(green_thread& t) noexcept {
 }
 
 void ends(green_thread& t) noexcept {
+    robust::leave_behind(reinterpret_cast<char*>(t.id));
     delist(t);
     if (live.fetch_sub(1, std::memory_order_acq_rel) == 1) {
         std::atomic_ref waits(main_waits);
@@ -235,8 +237,8 @@ int detach(green_thread& t) noexcept {
 }
 
 int try_join(green_thread& t, void** result) noexcept {
+    if (std::atomic_ref(t.life).load(std::memory_order_acquire) != green_thread::ended) return EBUSY; // libc looks at this first
     if (t.detached.load(std::memory_order_acquire)) return EINVAL;
-    if (std::atomic_ref(t.life).load(std::memory_order_acquire) != green_thread::ended) return EBUSY;
     green_thread* nobody = nullptr;
     if (!t.joiner.compare_exchange_strong(nobody, anybody)) return EINVAL;
     if (result != nullptr) *result = t.result;

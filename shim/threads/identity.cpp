@@ -2,6 +2,7 @@
 #include "threads/identity.hpp"
 
 #include "core/stats.hpp"
+#include "threads/robust.hpp"
 
 #include "core/sys.hpp"
 
@@ -16,6 +17,7 @@ constinit std::uint32_t process_salt = 0;
 std::uint32_t ask_tid() noexcept { return static_cast<std::uint32_t>(rt::sys::gettid()); }
 
 void identity_initialise() noexcept {
+    robust::initialise();
     identity_after_fork();
     // What libc exports for debuggers: bits, count and offset of the member. Believed only if it says what the kernel says.
     const auto* member = static_cast<const std::uint32_t*>(::dlsym(RTLD_DEFAULT, "_thread_db_pthread_tid"));

@@ -114,7 +114,7 @@ CASE(seen_by_another) {
     sem_wait(&arrived);
     const struct bounds b = bounds_of(thread);
     CHECK(lies_in(&b, where));
-    EQUAL(sysconf(_SC_PAGESIZE), b.guard);
+    CHECK((long)b.guard >= sysconf(_SC_PAGESIZE));
     const struct bounds mine = bounds_of(pthread_self());
     CHECK(!lies_in(&mine, where));
     CHECK(!lies_in(&b, __builtin_frame_address(0)));
@@ -170,7 +170,8 @@ CASE(own_memory_is_unmapped_after_join) {
 
 static void* guarded(void* argument) {
     const struct bounds b = bounds_of(pthread_self());
-    EQUAL((size_t)argument, b.guard);
+    const size_t wanted = (size_t)argument;
+    CHECK(wanted == 0 ? b.guard == 0 : b.guard >= wanted); // POSIX lets it be larger
     return NULL;
 }
 
@@ -190,7 +191,7 @@ CASE(guard_sizes) {
 
 static void* overstep(void* argument) {
     const struct bounds b = bounds_of(pthread_self());
-    *(volatile char*)(b.low - 8) = 1;
+    *(volatile char*)(b.low - b.guard + 8) = 1;
     return argument;
 }
 

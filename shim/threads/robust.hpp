@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Robust mutexes that a green thread has when it ends. libc puts them in a list behind its thread pointer; of a kernel thread the kernel reads
+// that list when the thread ends, of a green thread nobody would.
+
+#include <cstdint>
+
+namespace weft::shim::robust {
+
+/// Finds out where the list lies. On a kernel thread.
+void initialise() noexcept;
+
+/// Marks all that are in the list of that frame as their owner's legacy and tells who waits, as the kernel does; the list is empty then.
+void leave_behind(char* thread_pointer) noexcept;
+
+} // namespace weft::shim::robust
