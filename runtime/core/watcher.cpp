@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -24,6 +25,12 @@
 #include <sys/mman.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+
+// libev's name for stderr (see CMakeLists.txt).
+extern "C" {
+[[gnu::visibility("hidden")]] extern FILE* weft_libev_stderr;
+constinit FILE* weft_libev_stderr = nullptr;
+}
 
 namespace weft::rt {
 
@@ -104,6 +111,7 @@ void watcher::make() {
     if (set_fd_ >= 0 && timer_fd_ >= 0 && wake_fd_ >= 0) {
         // libev finds out about the clocks with its first loop, in globals without a lock; and its allocator is one, too.
         const std::lock_guard hold(hub_registry::lock());
+        weft_libev_stderr = stderr;
         ::ev_set_allocator(page_allocator);
         loop_ = ::ev_loop_new(unsigned{EVBACKEND_POLL} | unsigned{EVFLAG_NOENV}); // never asked: it has no descriptor of its own
     }

@@ -7,7 +7,8 @@ usage: exported_symbols.py runtime LIBWEFT_SO
 
 libweft.so may export what is in namespace weft and C names that begin with weft_. libweft-shim.so may export that
 and, exactly, the calls that the table names (the first argument of each WEFT_CALL line); its version script, if it
-has one, must name the same calls. No symbol may carry a version: interposition fails silently then.
+has one, must name the same calls. No symbol may carry a version: interposition fails silently then. And neither may need
+libraries beyond libc, the C++ library and each other: a preloaded library brings its own before all others.
 Exits with 1 if anything differs.
 """
 import pathlib
@@ -57,6 +58,13 @@ def script_names(path):
     return [name for name in names if not name.startswith("weft_")]
 
 
+NEEDED = re.compile(r"Shared library: \[(?!libweft|lib(?:a|t|ub)san|libstdc\+\+|libgcc_s|libc\.|libm\.|ld-linux)([^]]*)\]")
+
+
+def strange_libraries(library):
+    return NEEDED.findall(subprocess.run(["readelf", "-d", library], capture_output=True, text=True, check=True).stdout)
+
+
 def differences(what, found, wanted):
     return ([f"{name}: {what}, but not in the table" for name in sorted(found - wanted)]
             + [f"{name}: in the table, but not {what}" for name in sorted(wanted - found)])
@@ -65,6 +73,7 @@ def differences(what, found, wanted):
 def offences(kind, library, calls=None, script=None):
     names = exports(library)
     found = [f"{name}: has a version" for name in names if "@" in name]
+    found += [f"{name}: is brought into every program" for name in strange_libraries(library)]
     names = [name.split("@")[0] for name in names]
     if kind == "runtime":
         return found + [f"{name}: exported, but not weft's" for name in foreign(names)]
