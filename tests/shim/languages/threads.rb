@@ -115,7 +115,12 @@ end
 CASES['sockets'] = lambda do
   server = TCPServer.new('127.0.0.1', 0)
   port = server.addr[1]
-  serving = Thread.new { 30.times.map { client = server.accept; Thread.new { while (line = client.gets) do client.puts line.upcase end; client.close; 1 } }.sum(&:value) }
+  echo = lambda do |client|
+    while (line = client.gets) do client.puts line.upcase end
+    client.close
+    1
+  end
+  serving = Thread.new { 30.times.map { Thread.new(server.accept, &echo) }.sum(&:value) }
   clients = 30.times.map do |i|
     Thread.new do
       socket = TCPSocket.new('127.0.0.1', port)
@@ -138,15 +143,32 @@ CASES['pipes_and_select'] = lambda do
 end
 
 CASES['children'] = lambda do
-  puts(8.times.map { |i| Thread.new { out, status = Open3.capture2('cat', stdin_data: "from #{i}"); "#{out} #{status.exitstatus} #{`echo #{i}`.strip} #{system("exit #{i}")}" } }.map(&:value))
+  threads = 8.times.map do |i|
+    Thread.new do
+      out, status = Open3.capture2('cat', stdin_data: "from #{i}")
+      "#{out} #{status.exitstatus} #{`echo #{i}`.strip} #{system("exit #{i}")}"
+    end
+  end
+  puts threads.map(&:value)
   pid = fork { Thread.new { exit!(4) }.join }
   puts Process.wait2(pid)[1].exitstatus
 end
 
 CASES['collected_stacks'] = lambda do
   deep = ->(n) { own = "kept #{n}"; n.zero? ? GC.start : deep.(n - 1); own == "kept #{n}" or raise 'lost' }
-  puts(10.times.map { |i| Thread.new { 5.times { deep.(50 + i); Thread.pass; Array.new(500) { |n| n.to_s * 3 } }; i } }.sum(&:value))
-  fibers = 5.times.map { |i| Thread.new { f = Fiber.new { |x| loop { x = Fiber.yield(x.to_s + "f#{i}"); GC.start } }; 3.times.map { |n| f.resume(n) }.join(' ') } }
+  threads = 10.times.map do |i|
+    Thread.new do
+      5.times { deep.(50 + i); Thread.pass; Array.new(500) { |n| n.to_s * 3 } }
+      i
+    end
+  end
+  puts threads.sum(&:value)
+  fibers = 5.times.map do |i|
+    Thread.new do
+      f = Fiber.new { |x| loop { x = Fiber.yield(x.to_s + "f#{i}"); GC.start } }
+      3.times.map { |n| f.resume(n) }.join(' ')
+    end
+  end
   puts fibers.map(&:value)
 end
 

@@ -52,12 +52,15 @@ fn names_and_ids() {
                 .unwrap()
         })
         .collect();
-    println!("{} ids, main is {:?}, spawned {:?}", ids.len(), thread::current().name(), thread::spawn(|| thread::current().name().map(str::to_owned)).join().unwrap());
+    let unnamed = thread::spawn(|| thread::current().name().map(str::to_owned)).join().unwrap();
+    println!("{} ids, main is {:?}, spawned {:?}", ids.len(), thread::current().name(), unnamed);
     println!("parallelism is known: {}", thread::available_parallelism().is_ok());
 }
 
 fn panics_are_caught_by_join() {
-    panic::set_hook(Box::new(|info| println!("hook in {:?}: {}", thread::current().name(), info.payload().downcast_ref::<&str>().unwrap_or(&"?"))));
+    panic::set_hook(Box::new(|info| {
+        println!("hook in {:?}: {}", thread::current().name(), info.payload().downcast_ref::<&str>().unwrap_or(&"?"))
+    }));
     let r = thread::Builder::new().name("fails".into()).spawn(|| panic!("on purpose")).unwrap().join();
     println!("{:?}", r.unwrap_err().downcast_ref::<&str>());
     let formatted = thread::spawn(|| panic!("number {}", 5)).join().unwrap_err();
