@@ -3,6 +3,7 @@
 """Runs a conformance program bare and under weft, or the whole suite under the wrong runtime.
 
     conform.py compare --program P --weft W [--option O]...   equal output and status, no failed check
+    conform.py crowd --program P --weft W                     200 threads that wait are few kernel threads
     conform.py control --control SO --programs LIST           most must fail, and all whose threads wait for each other
 """
 import argparse
@@ -45,6 +46,27 @@ def compare(options):
     print(bare, end="")
 
 
+def kernel_threads(command):
+    """How many the process has while its 200 threads wait."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("WEFT_") and k != "LD_PRELOAD"}
+    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        if process.stdout.readline() != "here\n":
+            sys.exit("FAIL: the program does not begin")
+        count = len(os.listdir(f"/proc/{process.pid}/task"))
+        process.stdin.close()
+        process.stdout.read()
+        if process.wait(LIMIT) != 0:
+            sys.exit(f"FAIL: exit status {process.returncode}")
+        return count
+
+
+def crowd(options):
+    bare, served = (kernel_threads([*way, options.program, "crowd"]) for way in ([], [options.weft, "run"]))
+    print(f"kernel threads: {bare} bare, {served} under weft")
+    if bare < 200 or served > 20:
+        sys.exit("FAIL: a test of green threads has real ones")
+
+
 def waits_between_threads(program):
     """A program says of itself that its threads wait for each other."""
     with open(program, encoding="utf-8") as source:
@@ -68,11 +90,11 @@ def control(options):
 
 
 parser = argparse.ArgumentParser()
-parser.add_argument("mode", choices=["compare", "control"])
+parser.add_argument("mode", choices=["compare", "crowd", "control"])
 parser.add_argument("--program")
 parser.add_argument("--weft")
 parser.add_argument("--option", action="append", default=[])
 parser.add_argument("--control")
 parser.add_argument("--programs", nargs="*", default=[])
 arguments = parser.parse_args()
-{"compare": compare, "control": control}[arguments.mode](arguments)
+{"compare": compare, "crowd": crowd, "control": control}[arguments.mode](arguments)

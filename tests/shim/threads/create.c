@@ -117,3 +117,18 @@ CASE(fresh_state) {
     CHECK(sigaltstack(&none, NULL) == 0);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
+
+/// For the runner, which counts the process's kernel threads meanwhile.
+PROCESS(crowd) {
+    enum { size = 200 };
+    static pthread_t threads[size];
+    sem_init(&go, 0, 0);
+    atomic_store(&inside, 0);
+    for (long i = 0; i < size; ++i) threads[i] = start(wait_and_return, (void*)i);
+    UNTIL(inside, size);
+    say("here\n");
+    char byte;
+    CHECK(read(STDIN_FILENO, &byte, 1) == 0);
+    for (int i = 0; i < size; ++i) sem_post(&go);
+    for (int i = 0; i < size; ++i) finish(threads[i]);
+}
