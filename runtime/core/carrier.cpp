@@ -25,6 +25,7 @@
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
+#include <sys/prctl.h>
 
 namespace weft::rt {
 
@@ -46,7 +47,7 @@ void futex_wake(std::uint32_t& word) noexcept { sys::call(SYS_futex, sys::arg(&w
 class carrier {
 public:
     /// The calling kernel thread, whose own stack and frame are where it waits.
-    explicit carrier(thread_state& of) noexcept : state_(of), tid_(sys::gettid()) { idle_.emplace(); }
+    explicit carrier(thread_state& of) noexcept : state_(of), tid_(sys::gettid()), is_ours_(true) { idle_.emplace(); }
     /// One on whose own stack a fiber runs: it waits on another stack, with another frame.
     carrier(thread_state& of, int tid, stack& s, tls_frame& f) noexcept : state_(of), tid_(tid) {
         idle_.emplace(s.base, s.size(), &carrier::begin, this, f.state());
@@ -54,6 +55,10 @@ public:
 
     [[nodiscard]] thread_state& state() noexcept { return state_; }
     [[nodiscard]] int tid() const noexcept { return tid_; }
+    /// In the child of fork: its kernel thread is another one there.
+    void after_fork() noexcept { tid_ = sys::gettid(); }
+    /// A kernel thread of weft's own, so its stack and TLS are libc's again when it does not exist any more.
+    [[nodiscard]] bool is_ours() const noexcept { return is_ours_; }
     [[nodiscard]] context& idle() noexcept { return *idle_; }
 
     /// The watchdog: run that hub.
@@ -75,7 +80,8 @@ private:
     static void begin(context::arrival a) noexcept { static_cast<carrier*>(context::begin(a))->be_spare(); }
 
     thread_state& state_;
-    const int tid_;
+    int tid_;
+    const bool is_ours_ = false;
     std::optional<context> idle_;
     std::uint32_t work_ = 0; // a futex
     int former_tid_ = 0;
@@ -164,6 +170,7 @@ constexpr int idle_ticks = 20;     // then the watchdog sleeps until a hub has s
 constexpr int most_spares = 1024;
 constinit std::atomic<bool> running{false};
 constinit int made = 0;
+char program_name[16] = {}; // as the kernel knows the main thread
 
 bool barrier(int command) noexcept { return sys::call(SYS_membarrier, command) == 0; }
 
@@ -302,7 +309,8 @@ void* watch(void*) noexcept {
 } // namespace
 
 void start() noexcept {
-    if (running.exchange(true)) return;
+    if (running.load(std::memory_order_relaxed) || running.exchange(true)) return;
+    if (hub::current() != nullptr && carrier_state().self == nullptr) sys::call(SYS_prctl, PR_GET_NAME, sys::arg(program_name));
     if (barrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) && make_thread(watch, nullptr)) return;
     if (!process_options().verbose) return;
     log_line line;
@@ -323,7 +331,22 @@ void after_fork() noexcept {
     made = 0;
     spares_lock.reset();
     spares = nullptr;
-    carrier_state().seized = 0;
+    thread_state& here = carrier_state();
+    here.seized = 0;
+    if (here.self == nullptr) return;
+    here.self->after_fork();
+    if (!here.self->is_ours()) return;
+    // For libc the kernel thread that called fork is none of the child's: the next one that it makes gets its stack and TLS. What is kept for this
+    // one moves to a frame that nobody runs with.
+    tls_frame* const place = tls_frame::take(*hub::current());
+    WEFT_CHECK(place != nullptr);
+    thread_state& moved = place->state();
+    moved.selector = here.selector;
+    moved.within = here.within;
+    moved.signals = here.signals;
+    moved.carrier = &moved;
+    this_thread_state.carrier = &moved;
+    sys::call(SYS_prctl, PR_SET_NAME, sys::arg(program_name));
 }
 
 } // namespace watchdog

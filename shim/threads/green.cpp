@@ -157,7 +157,6 @@ bool begin() noexcept {
         rt::this_thread_state.thread = &main_thread;
         enlist(main_thread);
     }
-    if (rt::process_options().preloaded) rt::watchdog::start();
     return true;
 }
 
@@ -225,6 +224,7 @@ int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void
     enlist(t);
     *out = t.id;
     rt::start_fiber(f, task, {}, false);
+    if (rt::process_options().preloaded) rt::watchdog::start(); // the child of a fork has none
     if (std::atomic_ref(rt::watchdog::asleep).load(std::memory_order_relaxed) != 0) rt::watchdog::rouse();
     return 0;
 }
