@@ -151,7 +151,7 @@ def uwsgi(place, port, behind, certificate):
     write(place, "application.py", WSGI)
     return Given([program("uwsgi"), "--plugin", "python3", "--http-socket", f"127.0.0.1:{port}", "--wsgi-file", "application.py", "--callable", "app",
                   "--enable-threads", "--threads", "500", "--listen", "512", "--die-on-term", "--disable-logging", "--need-app"], port,
-                 protocols.http_once("/{i}", "/again/{i}"))
+                 protocols.http_once("/{i}", "/again/{i}"), kept=500)
 
 
 @case

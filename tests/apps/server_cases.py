@@ -55,6 +55,7 @@ def trust(file):
 
 
 def site(place):
+    os.chmod(place, 0o755)  # some servers leave root's rights
     folder = os.path.join(place, "site")
     os.mkdir(folder)
     write(folder, "small.txt", "a small file\n")

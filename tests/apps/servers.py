@@ -25,6 +25,7 @@ CASES = server_cases.CASES | more_server_cases.CASES
 LISTS = {"list": server_cases.CASES, "list-few": ("python_files", "microsocks", "memcached"), "list-more": more_server_cases.CASES}
 READY_S, CALM_S = 30, 20
 RSS_FACTOR, RSS_SLACK_KIB = 1.5, 24 * 1024  # over bare: the program's own, and weft with its hub
+WEFT_OWN = 8  # descriptors: what each kernel thread of weft's has
 GROWTH_KIB = 8 * 1024  # from one round to the last
 
 
@@ -71,7 +72,7 @@ async def serve(server, given, clients, rounds, one_thread):
     for _ in range(rounds):
         answers.append(await load.load(given.talk, clients, given.port, given.tls, one_kernel_thread))
         answers[-1] += await asyncio.gather(*(by_curl(arguments) for arguments in given.also))
-        figures["descriptors left"] = await server.calm(base + given.kept, CALM_S)
+        figures["descriptors left"] = await server.calm(base + given.kept + (WEFT_OWN if one_thread else 0), CALM_S)
         sizes.append(server.resident())
     figures["descriptors"] = base
     figures["peak KiB"] = server.peak()
@@ -127,7 +128,7 @@ def main():
                 if answers != bare[0][0]:
                     raise Trouble(f"answers differ, repeat {repeat}: {strangest(bare[0][0], answers)}")
             for name, a, b in zip(("exit status", "output"), bare[1:3], here[1:3]):
-                if a != b:
+                if a != b and (name != "output" or args.rounds == 1):  # some count what they have served
                     raise Trouble(f"{name} differs, repeat {repeat}: bare {a!r}, under weft {b!r}")
             bound = bare[3]["peak KiB"] * RSS_FACTOR + RSS_SLACK_KIB
             if here[3]["peak KiB"] > bound:
