@@ -90,7 +90,7 @@ void deadlock_check::after_blocking(hub& h) noexcept {
 
 void deadlock_check::deliver(hub& h) noexcept {
     h.deadlocked_.store(false, std::memory_order_relaxed);
-    if (h.ready_head_ != nullptr) return; // it was woken after all
+    if (!h.ready_.empty()) return; // it was woken after all
     if (!h.quiescent_.empty()) h.quiescent_.wake_all();
     else h.main_now_->interrupt(wake_reason::deadlock);
 }

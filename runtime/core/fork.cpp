@@ -71,7 +71,7 @@ void hub::after_fork() noexcept {
     carrier_tid_ = home_tid_ = sys::gettid();
     now_ = &me;
     plain_ = 0;
-    ready_head_ = ready_tail_ = nullptr;
+    ready_.clear();
     timers_ = timer_heap();
     for (timeout_scope* s = me.scopes; s != nullptr; s = s->outer) {
         const bool was_armed = s->expiry.armed();

@@ -167,7 +167,7 @@ void hub::loop() noexcept {
         arrived();
         poll();
         renew_slice();
-        if (ready_head_ == nullptr) continue;
+        if (ready_.empty()) continue;
         fiber_core* next = pop_ready();
         context::switch_to(loop_, next->machine, next);
     }
@@ -176,7 +176,7 @@ void hub::loop() noexcept {
 void hub::poll() noexcept {
     drain_remote();
     heed_signals();
-    if (ready_head_ != nullptr) {
+    if (!ready_.empty()) {
         ++counters_.polls;
         if (externals_ > 0) watcher_.look();
         time_ = now_ns();
@@ -185,10 +185,10 @@ void hub::poll() noexcept {
     }
     time_ = now_ns();
     fire_timers();
-    if (ready_head_ != nullptr) return;
+    if (!ready_.empty()) return;
     if (!idle_.empty()) {
         watcher_.look();
-        if (ready_head_ == nullptr) idle_.wake_all();
+        if (ready_.empty()) idle_.wake_all();
         return;
     }
     if (wake_quiet()) return;

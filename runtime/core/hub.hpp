@@ -8,6 +8,7 @@
 // except where a comment says any thread.
 
 #include "core/fiber.hpp"
+#include "core/ready_queue.hpp"
 #include "core/thread_state.hpp"
 #include "core/watcher.hpp"
 
@@ -61,19 +62,18 @@ public:
         if (--unwaited_ == 0) end_long_turn();
     }
     /// The running fiber is about to wait, as many may do: what the next but one needs is to be in the cache when its turn comes.
-    void fetch_next() const noexcept {
-        const fiber_core* const second = ready_head_ == nullptr ? nullptr : ready_head_->next;
-        if (second == nullptr) return;
-        second->machine.fetch();
-        if (const fiber_core* const third = second->next) {
-            const char* const block = reinterpret_cast<const char*>(third);
-            for (int i = 0; i < 4; ++i) __builtin_prefetch(block + 64 * i, 1);
-        }
-    }
+    void fetch_next() const noexcept { ready_.fetch(); }
     /// Makes a parked or fresh fiber of this hub ready. Any thread.
     void make_ready(fiber_core& f) noexcept {
-        if (current() == this && this_thread_state.running != &f) push_ready(f);
-        else push_remote(f);
+        const fiber_core* const running = this_thread_state.running;
+        if (current() != this || running == &f) {
+            push_remote(f);
+        } else if (loops_have_frames_ && running != nullptr) {
+            f.become(fiber_state::ready);
+            ready_.push_prompt(f);
+        } else {
+            push_ready(f);
+        }
     }
     /// The same, also from a handler that interrupted this hub's own work.
     void make_ready_later(fiber_core& f) noexcept { push_remote(f); }
@@ -178,9 +178,7 @@ private:
     void end_long_turn() noexcept;
     void push_ready(fiber_core& f) noexcept {
         f.become(fiber_state::ready);
-        f.next = nullptr;
-        (ready_head_ == nullptr ? ready_head_ : ready_tail_->next) = &f;
-        ready_tail_ = &f;
+        ready_.push(f);
     }
     void push_remote(fiber_core& f) noexcept;
     void drain_remote() noexcept;
@@ -191,12 +189,11 @@ private:
     void withdraw(fiber_core& f) noexcept;
     void adopt_scopes() noexcept;
     fiber_core* pop_ready() noexcept {
-        fiber_core* f = ready_head_;
-        ready_head_ = f->next;
-        f->become(fiber_state::running);
+        fiber_core& f = ready_.pop();
+        f.become(fiber_state::running);
         ++counters_.switches;
-        now_ = f;
-        return f;
+        now_ = &f;
+        return &f;
     }
 
     /// Changes with every turn.
@@ -204,9 +201,7 @@ private:
     /// Every fiber has a frame of its own, so any kernel thread may run it.
     [[nodiscard]] bool can_move() const noexcept { return loop_frame_ != nullptr && plain_ == 0 && live_ > 1; }
 
-    // The ready queue: FIFO, intrusive.
-    fiber_core* ready_head_ = nullptr;
-    fiber_core* ready_tail_ = nullptr;
+    ready_queue ready_;
 
     // The slice: at most 1,000 switches or 1 ms between polls. The clock is read every check_every_ switches, a number
     // that follows the length of the turns, since reading it costs more than a switch.
@@ -273,7 +268,7 @@ inline void hub::arrived() noexcept {
 }
 
 inline void hub::switch_away(fiber_core& from) noexcept {
-    if (ready_head_ == nullptr || (--check_in_ == 0 && slice_used_up())) {
+    if (ready_.empty() || (--check_in_ == 0 && slice_used_up())) {
         context::switch_to(from.machine, loop_, nullptr);
     } else {
         fiber_core* next = pop_ready();
@@ -294,7 +289,7 @@ inline void hub::finish(fiber_core& ended) noexcept {
     if (__builtin_expect(fiber_observer != nullptr, 0)) fiber_observer->leaves(ended);
     WEFT_CHECK(ended_ == nullptr);
     ended_ = &ended;
-    if (ready_head_ == nullptr || (--check_in_ == 0 && slice_used_up())) context::leave(ended.machine, loop_, nullptr);
+    if (ready_.empty() || (--check_in_ == 0 && slice_used_up())) context::leave(ended.machine, loop_, nullptr);
     fiber_core* next = pop_ready();
     context::leave(ended.machine, next->machine, next);
 }
