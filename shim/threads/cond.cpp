@@ -66,15 +66,25 @@ private:
     bool done_ = false;
 };
 
+/// Who times out and waits again has not been served yet: it keeps its place. (Else, where everybody's time is up before there is a signal, as while a
+/// hub is held, the signal goes to the one that came last, and again; Python's threads hand their lock on so.)
+struct place_in_line {
+    const pthread_cond_t* of = nullptr;
+    std::uint64_t since = 0;
+};
+constinit thread_local place_in_line unserved __attribute__((tls_model("initial-exec")));
+
 int wait_privately(pthread_cond_t* c, pthread_mutex_t* m, const limit& until) {
     const bool fiber = may_suspend();
     std::optional<thread_bed> bed; // first, since the sleeper refers to it
     sleeper s(c);
     if (!fiber) s.thread = &bed.emplace().sem;
+    s.since = unserved.of == c ? unserved.since : __builtin_ia32_rdtsc();
     bucket& b = bucket_of(c);
     {
         const holding hold(b);
-        enqueue(b, s);
+        if (unserved.of == c) enqueue_by_age(b, s);
+        else enqueue(b, s);
     }
     if (const int error = mutex::unlock_to_wait(m); error != 0) {
         if (!dequeue(s)) signal(c);
@@ -82,6 +92,7 @@ int wait_privately(pthread_cond_t* c, pthread_mutex_t* m, const limit& until) {
     }
     relock back(m, s);
     const ended how = sleep(s, what, until, spuriously);
+    unserved = how == ended::timeout ? place_in_line{c, s.since} : place_in_line{};
     const int error = back.now();
     if (error != 0) return error;
     return how == ended::timeout ? ETIMEDOUT : 0;

@@ -189,6 +189,24 @@ void enqueue(bucket& b, sleeper& s) noexcept {
     s.where.store(&b, std::memory_order_release);
 }
 
+void enqueue_by_age(bucket& b, sleeper& s) noexcept {
+    enqueue(b, s);
+    constexpr int most_steps = 32;
+    rt::wait_node* place = nullptr; // the earliest that began later
+    rt::wait_node* at = s.node.prev;
+    for (int i = 0; i < most_steps && at->data != nullptr; ++i, at = at->prev) { // the list itself has none
+        if (of(*at).key != s.key) continue;
+        if (of(*at).since <= s.since) break;
+        place = at;
+    }
+    if (place == nullptr) return;
+    rt::wait_list::remove(s.node);
+    s.node.prev = place->prev;
+    s.node.next = place;
+    place->prev->next = &s.node;
+    place->prev = &s.node;
+}
+
 bool dequeue(sleeper& s) noexcept {
     const holding_place place(s);
     if (place.at() == nullptr) return !s.woken;

@@ -68,6 +68,7 @@ struct sleeper {
     std::uint32_t owner = 0;     // who it is, for a hand-off
     std::uint32_t thread_id = 0; // and on which kernel thread, where that matters
     int result = 0;              // what the hand-off says to its caller
+    std::uint64_t since = 0;     // when it began to wait, where that counts
     rt::waiter* fiber = nullptr;
     sem_t* thread = nullptr;
 };
@@ -109,6 +110,8 @@ sleeper* first_sleeper(bucket& b, const void* key) noexcept;
 sleeper* next_sleeper(bucket& b, sleeper& s) noexcept;
 /// Puts it at the end of its bucket, which is held.
 void enqueue(bucket& b, sleeper& s) noexcept;
+/// Puts it before those that wait for the same key since later, as far as that is soon found.
+void enqueue_by_age(bucket& b, sleeper& s) noexcept;
 /// Takes it out. True: it had not been woken.
 bool dequeue(sleeper& s) noexcept;
 /// Takes it out of its bucket, which is held.
