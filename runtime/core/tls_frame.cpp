@@ -3,6 +3,7 @@
 
 #include "core/hub.hpp"
 #include "core/sanitizer.hpp"
+#include "core/setxid.hpp"
 #include "core/sys.hpp"
 #include "core/thread_pointer.hpp"
 #include "core/tls_images.hpp"
@@ -124,7 +125,10 @@ const char* tls_frame::unavailable() noexcept {
     if (!looked.load(std::memory_order_relaxed)) {
         const inside_weft inside;
         wrong = find_tls_layout(layout);
-        if (wrong == nullptr) tls_images::find_new(nullptr);
+        if (wrong == nullptr) {
+            tls_images::find_new(nullptr);
+            setxid::watch(layout.cancel);
+        }
         looked.store(true, std::memory_order_release);
     }
     return wrong;
@@ -254,9 +258,55 @@ void tls_frame::modules_changed() noexcept {
     });
 }
 
+namespace {
+
+/// In libc's list that this entry of a descriptor is in. Entries that are in none point at themselves, or at who knows of them no more.
+bool is_in_list(char* entry) noexcept {
+    char *const next = at<char*>(entry, 0), *const previous = at<char*>(entry, sizeof(void*));
+    if (next == entry || next == nullptr || previous == nullptr) return false;
+    return at<char*>(next, sizeof(void*)) == entry && at<char*>(previous, 0) == entry;
+}
+
+void take_out(char* entry) noexcept {
+    if (is_in_list(entry)) {
+        char *const next = at<char*>(entry, 0), *const previous = at<char*>(entry, sizeof(void*));
+        at<char*>(previous, 0) = next;
+        at<char*>(next, sizeof(void*)) = previous;
+    }
+    at<char*>(entry, 0) = at<char*>(entry, sizeof(void*)) = entry;
+}
+
+void put_in(char* entry, char* head) noexcept {
+    char* const next = at<char*>(head, 0);
+    at<char*>(entry, 0) = next;
+    at<char*>(entry, sizeof(void*)) = head;
+    at<char*>(next, sizeof(void*)) = entry;
+    at<char*>(head, 0) = entry;
+}
+
+} // namespace
+
+// libc's fork has made the calling frame's descriptor that of the process's one thread: it is in the list of threads, and the kernel knows its
+// robust list and its tid. But a frame comes and goes; the thread is the carrier, with its own.
 void tls_frame::after_fork() noexcept {
     pool.after_fork();
     tls_images::after_fork();
+    if (!looked.load(std::memory_order_relaxed) || wrong != nullptr) return;
+    const int tid = sys::gettid();
+    char* const carrier = reinterpret_cast<char*>(&carrier_state()) - layout.state;
+    at<int>(carrier, layout.tid) = tid;
+    pool.for_each([&](const tls_frame& f) noexcept { at<int>(f.pointer_, layout.tid) = tid; });
+    char* const here = rt::thread_pointer();
+    if (here == carrier) return;
+    take_out(here + layout.list);
+    take_out(carrier + layout.list);
+    put_in(carrier + layout.list, layout.threads_by_hand);
+    char* const robust = carrier + layout.robust;
+    at<char*>(robust, 0) = robust; // of the parent's
+    at<char*>(robust, -static_cast<std::ptrdiff_t>(sizeof(void*))) = robust;
+    at<char*>(robust, 2 * sizeof(void*)) = nullptr;
+    sys::call(SYS_set_robust_list, sys::arg(robust), 3 * sizeof(void*));
+    sys::call(SYS_set_tid_address, sys::arg(carrier + layout.tid));
 }
 
 } // namespace weft::rt

@@ -43,7 +43,7 @@ public:
     static void set_tid(thread_state& s, int tid) noexcept;
     /// After dlopen: initial values of modules with static TLS, in every live frame.
     static void modules_changed() noexcept;
-    /// In the child of fork.
+    /// In the child of fork: its one kernel thread is the one that the caller's frame is carried by.
     static void after_fork() noexcept;
 
 private:

@@ -105,6 +105,15 @@ const char* find_tls_layout(tls_layout& l) noexcept {
         !member("_thread_db_pthread_specific", 32 * 64, l.specific) || !member("_thread_db_pthread_cancelhandling", 32, l.cancel))
         return "libc does not say where members lie";
     l.first_keys = l.specific - static_cast<std::ptrdiff_t>(tls_layout::keys_a_block * sizeof(tls_layout::key_data));
+    // A head without a list that goes round is none.
+    const auto* const user = symbol<const std::uint32_t*>("_thread_db_rtld_global__dl_stack_user");
+    char* const global = symbol<char*>("_rtld_global");
+    if (user == nullptr || global == nullptr || user[2] > 65536) return "libc does not say where its threads are";
+    l.threads_by_hand = global + user[2];
+    for (const char *n = at<const char*>(l.threads_by_hand, 0), *before = l.threads_by_hand; n != l.threads_by_hand; n = at<const char*>(n, 0)) {
+        if (n == nullptr || at<const char*>(n, sizeof(void*)) != before) return "the list of threads is not where libc says";
+        before = n;
+    }
     char* head = nullptr;
     std::size_t length = 0;
     if (sys::call(SYS_get_robust_list, 0, sys::arg(&head), sys::arg(&length)) != 0) return "the kernel names no robust list";

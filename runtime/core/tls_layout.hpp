@@ -35,6 +35,7 @@ struct tls_layout {
     void (*ctype_init)() = nullptr;
     void (*call_destructors)() = nullptr;    // of thread_local objects
     int multiple_threads = 0;
+    char* threads_by_hand = nullptr;         // the head of libc's list of threads whose stacks it did not make: main's, too
 };
 
 /// Finds it out, once. Null: all is well; else what is not as expected.

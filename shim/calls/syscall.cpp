@@ -21,6 +21,9 @@
 #include "core/real.hpp"
 #include "core/trap.hpp"
 #include "threads/futex.hpp"
+#include "threads/names.hpp"
+#include "threads/scheduling.hpp"
+#include "threads/tid.hpp"
 
 #include "core/sys.hpp"
 
@@ -293,6 +296,32 @@ long rt_sigaction(const arguments& a) noexcept {
     return copy_to_caller(from_register<void*>(a[2]), &k, sizeof k) ? 0 : -EFAULT;
 }
 
+// --- Threads by their numbers, of which the kernel does not know ours ---
+
+long gettid(const arguments&) noexcept { return tid::mine(); }
+long tgkill(const arguments& a) noexcept {
+    return tid::kill(static_cast<pid_t>(a[0]), static_cast<pid_t>(a[1]), static_cast<int>(a[2]), nullptr);
+}
+long tkill(const arguments& a) noexcept { return tid::kill(-1, static_cast<pid_t>(a[0]), static_cast<int>(a[1]), nullptr); }
+
+long rt_tgsigqueueinfo(const arguments& a) noexcept {
+    if (!tid::is_green(static_cast<pid_t>(a[1]))) return make(SYS_rt_tgsigqueueinfo, a);
+    siginfo_t info{};
+    const errno_of_success success;
+    if (!copy_from_caller(&info, from_register<const void*>(a[3]), sizeof info)) return success(-EFAULT);
+    return tid::kill(static_cast<pid_t>(a[0]), static_cast<pid_t>(a[1]), static_cast<int>(a[2]), &info);
+}
+
+long prctl(const arguments& a) noexcept { return names::prctl(static_cast<int>(a[0]), a[1], a[2], a[3], a[4]); }
+
+template <long number>
+long scheduling(const arguments& a) noexcept {
+    return sched::call(number, a[0], a[1], a[2], a[3]);
+}
+
+/// What the kernel keeps for the end of a thread: of a kernel thread's, not of those that it carries.
+long set_tid_address(const arguments& a) noexcept { return green::self() != nullptr ? tid::mine() : make(SYS_set_tid_address, a); }
+
 // --- The table ---
 
 struct entry {
@@ -403,6 +432,26 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     notes(SYS_close, closes);
     notes(SYS_close_range, plain<fd::close_range>);
 
+    const auto always = [&](long number, policy p) { t[static_cast<std::size_t>(number)] = {p, p, family::threads}; };
+    always(SYS_gettid, gettid);
+    always(SYS_tgkill, tgkill);
+    always(SYS_tkill, tkill);
+    always(SYS_rt_tgsigqueueinfo, rt_tgsigqueueinfo);
+    always(SYS_prctl, prctl);
+    always(SYS_set_tid_address, set_tid_address);
+    always(SYS_sched_getaffinity, scheduling<SYS_sched_getaffinity>);
+    always(SYS_sched_setaffinity, scheduling<SYS_sched_setaffinity>);
+    always(SYS_sched_getscheduler, scheduling<SYS_sched_getscheduler>);
+    always(SYS_sched_setscheduler, scheduling<SYS_sched_setscheduler>);
+    always(SYS_sched_getparam, scheduling<SYS_sched_getparam>);
+    always(SYS_sched_setparam, scheduling<SYS_sched_setparam>);
+    always(SYS_sched_getattr, scheduling<SYS_sched_getattr>);
+    always(SYS_sched_setattr, scheduling<SYS_sched_setattr>);
+    always(SYS_sched_rr_get_interval, scheduling<SYS_sched_rr_get_interval>);
+    always(SYS_getpriority, scheduling<SYS_getpriority>);
+    always(SYS_setpriority, scheduling<SYS_setpriority>);
+    always(SYS_ioprio_get, scheduling<SYS_ioprio_get>);
+    always(SYS_ioprio_set, scheduling<SYS_ioprio_set>);
     t[SYS_rt_sigaction] = {rt_sigaction, rt_sigaction, family::signal};
     return t;
 }

@@ -30,7 +30,9 @@
 #include <sys/ioctl.h>
 #include <sys/klog.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/msg.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sem.h>
 #include <sys/sendfile.h>
@@ -109,6 +111,9 @@ int __pthread_rwlock_wrlock(pthread_rwlock_t* l) noexcept;
 int __pthread_rwlock_tryrdlock(pthread_rwlock_t* l) noexcept;
 int __pthread_rwlock_trywrlock(pthread_rwlock_t* l) noexcept;
 int __pthread_rwlock_unlock(pthread_rwlock_t* l) noexcept;
+int __sched_getscheduler(pid_t who) noexcept;
+int __sched_setscheduler(pid_t who, int policy, const sched_param* p) noexcept;
+int __sched_getparam(pid_t who, sched_param* p) noexcept;
 int __pthread_once(pthread_once_t* control, void (*routine)());
 }
 

@@ -4,8 +4,11 @@
 #include "core/gate.hpp"
 #include "core/real.hpp"
 #include "threads/futex.hpp"
+#include "threads/names.hpp"
 #include "threads/robust.hpp"
+#include "threads/scheduling.hpp"
 #include "threads/table.hpp"
+#include "threads/tid.hpp"
 
 #include "core/carrier.hpp"
 #include "core/hub.hpp"
@@ -14,11 +17,13 @@
 #include "core/options.hpp"
 #include "core/registry.hpp"
 #include "core/stack.hpp"
+#include "core/sys.hpp"
 #include <weft/fiber.hpp>
 
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
+#include <mutex>
 #include <new>
 #include <system_error>
 
@@ -64,6 +69,7 @@ void let_go(green_thread& t) noexcept {
 void ends(green_thread& t) noexcept {
     robust::leave_behind(reinterpret_cast<char*>(t.id));
     delist(t);
+    sched::end(t);
     if (live.fetch_sub(1, std::memory_order_acq_rel) == 1) {
         std::atomic_ref waits(main_waits);
         if (waits.load(std::memory_order_acquire) != 0) {
@@ -101,7 +107,6 @@ public:
 struct wanted_attributes {
     std::size_t stack_size = 0, guard_size = 0;
     char* stack = nullptr; // the program's own
-    int policy = 0, priority = 0;
     bool detached = false, inherits = true;
 };
 
@@ -114,12 +119,9 @@ wanted_attributes read(const pthread_attr_t* given) noexcept {
         given = &standard;
     }
     int state = 0, inherit = 0;
-    sched_param parameters{};
     ::pthread_attr_getdetachstate(given, &state);
     ::pthread_attr_getguardsize(given, &w.guard_size);
     ::pthread_attr_getinheritsched(given, &inherit);
-    ::pthread_attr_getschedpolicy(given, &w.policy);
-    ::pthread_attr_getschedparam(given, &parameters);
     void* low = nullptr;
     if (::pthread_attr_getstack(given, &low, &w.stack_size) == 0 && low != nullptr &&
         reinterpret_cast<std::uintptr_t>(low) + w.stack_size != 0)
@@ -127,7 +129,6 @@ wanted_attributes read(const pthread_attr_t* given) noexcept {
     if (w.stack_size == 0) ::pthread_attr_getstacksize(given, &w.stack_size);
     w.detached = state == PTHREAD_CREATE_DETACHED;
     w.inherits = inherit == PTHREAD_INHERIT_SCHED;
-    w.priority = parameters.sched_priority;
     if (is_standard) {
         ::pthread_attr_destroy(&standard);
         if (default_size != 0) w.stack_size = default_size;
@@ -154,6 +155,9 @@ bool begin() noexcept {
     if (main_thread.fiber == nullptr && rt::hub_registry::on_main_thread()) {
         main_thread.fiber = &h.main_fiber();
         main_thread.id = ::pthread_self();
+        main_thread.tid = rt::sys::getpid();
+        names::remember(main_thread);
+        sched::remember();
         rt::this_thread_state.thread = &main_thread;
         enlist(main_thread);
     }
@@ -214,9 +218,16 @@ int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void
     t.stack_size = w.stack_size;
     t.stack_low = const_cast<char*>(static_cast<const char*>(f->machine.stack_base())) + beyond;
     t.guard_size = w.guard_size == 0 ? 0 : w.guard_size + beyond; // where a fault means that the stack was used up
-    t.policy = w.policy;
-    t.priority = w.priority;
     t.inherits_scheduling = w.inherits;
+    t.tid = tid::next();
+    const green_thread* const maker = self();
+    names::inherit(t, maker);
+    if (const int error = sched::begin(t, maker, attributes, w.inherits); error != 0) {
+        task->~thread_task();
+        rt::discard_fiber(f);
+        live.fetch_sub(1, std::memory_order_relaxed);
+        return error;
+    }
     f->frame->state().thread = &t;
     task->at_end.thread = &t;
     task->at_end.on_end = [](rt::end_hook& hook) noexcept { ends(*static_cast<thread_task::end&>(hook).thread); };
@@ -278,6 +289,11 @@ void outlive_main() {
     std::exit(0);
 }
 
+void for_each(void (*f)(green_thread&, void*), void* argument) noexcept {
+    const std::lock_guard hold(list_lock);
+    for (green_thread* t = newest; t != nullptr; t = t->next) f(*t, argument);
+}
+
 int count() noexcept { return live.load(std::memory_order_relaxed); }
 void most(std::uint64_t threads) noexcept { most_threads = threads; }
 void stack_default(std::uint64_t bytes) noexcept { default_size = bytes; }
@@ -292,7 +308,11 @@ void after_fork() noexcept {
     if (me == nullptr) return;
     me->next = me->previous = nullptr;
     newest = me;
-    if (me != &main_thread) live.store(1, std::memory_order_relaxed);
+    me->tid = rt::sys::getpid();
+    if (me == &main_thread) return;
+    live.store(1, std::memory_order_relaxed);
+    names::after_fork(*me);
+    sched::after_fork(*me);
 }
 
 } // namespace weft::shim::green

@@ -17,6 +17,8 @@
 
 namespace weft::shim {
 
+struct scheduling;
+
 /// What the program can know and change of a thread. The main thread has one too, as soon as there are others.
 struct green_thread {
     rt::fiber_core* fiber = nullptr;
@@ -32,10 +34,14 @@ struct green_thread {
     std::atomic<green_thread*> joiner{nullptr};      // who waits in pthread_join; `anybody` for a thread that is not green
     std::atomic<bool> released{false};               // the reference of joiner or detacher is given back
 
+    // Who it is (tid.hpp, names.cpp, scheduling.hpp).
+    int tid = 0;
+    char name[16] = {};
+    scheduling* how = nullptr;                       // null: as the process began
+
     // As it was asked for.
     char* stack_low = nullptr;
     std::size_t stack_size = 0, guard_size = 0;
-    int policy = 0, priority = 0;
     bool inherits_scheduling = true;
 
     green_thread* next = nullptr; // all that live; guarded by green::list
@@ -67,6 +73,9 @@ void has_run(green_thread& thread, void* result) noexcept;
 
 /// The main thread has called pthread_exit: waits for the others, then ends the process.
 [[noreturn]] void outlive_main();
+
+/// Calls f for each that lives; nobody ends meanwhile. f makes no call that waits.
+void for_each(void (*f)(green_thread&, void*), void* argument) noexcept;
 
 /// How many there are, without main.
 int count() noexcept;

@@ -2,6 +2,7 @@
 // Making and joining threads, under the names of libc.
 #include "core/serve.hpp"
 #include "threads/green.hpp"
+#include "threads/scheduling.hpp"
 
 #include <weft/export.hpp>
 
@@ -57,10 +58,7 @@ int attributes_of(pthread_t id, pthread_attr_t* out) {
     ::pthread_attr_setdetachstate(out, t->detached.load(std::memory_order_relaxed) ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE);
     ::pthread_attr_setguardsize(out, t->guard_size);
     ::pthread_attr_setinheritsched(out, t->inherits_scheduling ? PTHREAD_INHERIT_SCHED : PTHREAD_EXPLICIT_SCHED);
-    ::pthread_attr_setschedpolicy(out, t->policy);
-    sched_param parameters{};
-    parameters.sched_priority = t->priority;
-    ::pthread_attr_setschedparam(out, &parameters);
+    sched::describe(*t, out);
     ::pthread_attr_setstack(out, t->stack_low, t->stack_size);
     return 0;
 }
