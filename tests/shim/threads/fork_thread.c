@@ -9,15 +9,21 @@
 static pthread_t forker;
 static __thread int own = 7;
 
+struct work {
+    void (*run)(void);
+};
 static void* in_thread(void* argument) {
-    void (*run)(void) = argument;
+    void (*run)(void) = ((struct work*)argument)->run;
     forker = pthread_self();
     own = 11;
     run();
     return NULL;
 }
 
-static void by_a_thread(void (*run)(void)) { finish(start(in_thread, run)); }
+static void by_a_thread(void (*run)(void)) {
+    struct work work = {run};
+    finish(start(in_thread, &work));
+}
 
 static void* adds_one(void* count) {
     atomic_fetch_add((atomic_int*)count, 1);
@@ -196,17 +202,21 @@ CASE(many_forks_by_many_threads) {
     for (int i = 0; i < 20; ++i) finish(threads[i]);
 }
 
+static void grandchild(void) {
+    int status = -1;
+    CHILD(status) {
+        CHECK(gettid() == getpid());
+        by_a_thread(makes_threads);
+    }
+    EQUAL(0, ending(status));
+}
+
 static void grandchildren(void) {
     int status = -1;
     CHILD(status) {
-        int inner = -1;
         CHECK(gettid() == getpid());
         by_a_thread(same_self);
-        CHILD(inner) {
-            CHECK(gettid() == getpid());
-            by_a_thread(makes_threads);
-        }
-        EQUAL(0, ending(inner));
+        grandchild();
     }
     EQUAL(0, ending(status));
 }
