@@ -96,7 +96,8 @@ constinit carrier* spares = nullptr;
 constinit std::atomic<std::uint64_t> taken{0};
 
 void block_signals() noexcept {
-    std::uint64_t all = ~(std::uint64_t{1} << (SIGSYS - 1));
+    constexpr std::uint64_t libcs_own = std::uint64_t{3} << 31; // by which setuid reaches all threads, too
+    const std::uint64_t all = ~(std::uint64_t{1} << (SIGSYS - 1)) & ~libcs_own;
     sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&all), 0, sizeof all);
 }
 
@@ -239,6 +240,7 @@ bool prepare(hub& h) noexcept {
         frame->state().current_hub = nullptr;
         frame->state().stacks = nullptr;
         held.self = new carrier(held, h.carrier_tid(), s, *frame);
+        tls_frame::stand_for(*frame, held, h.carrier_tid());
         return true;
     } catch (const std::exception&) {
         return false;

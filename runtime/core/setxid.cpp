@@ -34,11 +34,12 @@ void on_signal(int number, siginfo_t* info, void* context) {
     asm volatile("movq %%fs:0, %0" : "=r"(mine));
     const auto state_in = [](char* frame) -> thread_state& { return *reinterpret_cast<thread_state*>(frame + state_offset); };
     thread_state* const carrier = state_in(mine).carrier;
-    const bool away = carrier != nullptr && carrier->thread_pointer != nullptr && carrier->thread_pointer != mine;
+    char* const own = carrier == nullptr ? mine : carrier->descriptor != nullptr ? carrier->descriptor : carrier->thread_pointer;
+    const bool away = own != nullptr && own != mine;
     volatile std::uint8_t& selector = (carrier == nullptr ? state_in(mine) : *carrier).selector;
     const std::uint8_t trapped = selector;
     selector = 0; // SIGSYS is blocked
-    if (away) set_thread_pointer(carrier->thread_pointer);
+    if (away) set_thread_pointer(own);
     libc_handler(number, info, context);
     if (char* const frame = other.load(std::memory_order_acquire); frame != nullptr)
         std::atomic_ref(*reinterpret_cast<std::uint32_t*>(frame + flag_offset)).fetch_and(~unanswered, std::memory_order_acq_rel);

@@ -42,6 +42,7 @@ struct thread_state {
     volatile bool within = false;       // weft's code runs
     volatile std::uint8_t seized = 0;   // 1: the watchdog looks at it; 2: its hub is gone
     class carrier* self = nullptr;
+    char* descriptor = nullptr; // what libc's list of threads has for this kernel thread; null: its own frame
 };
 
 extern WEFT_API constinit thread_local thread_state this_thread_state __attribute__((tls_model("initial-exec")));

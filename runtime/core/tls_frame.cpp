@@ -267,13 +267,12 @@ bool is_in_list(char* entry) noexcept {
     return at<char*>(next, sizeof(void*)) == entry && at<char*>(previous, 0) == entry;
 }
 
+/// Somebody may stand on it who goes through the list: it still leads on.
 void take_out(char* entry) noexcept {
-    if (is_in_list(entry)) {
-        char *const next = at<char*>(entry, 0), *const previous = at<char*>(entry, sizeof(void*));
-        at<char*>(previous, 0) = next;
-        at<char*>(next, sizeof(void*)) = previous;
-    }
-    at<char*>(entry, 0) = at<char*>(entry, sizeof(void*)) = entry;
+    if (!is_in_list(entry)) return;
+    char *const next = at<char*>(entry, 0), *const previous = at<char*>(entry, sizeof(void*));
+    at<char*>(next, sizeof(void*)) = previous;
+    at<char*>(previous, 0) = next;
 }
 
 void put_in(char* entry, char* head) noexcept {
@@ -286,6 +285,14 @@ void put_in(char* entry, char* head) noexcept {
 
 } // namespace
 
+void tls_frame::stand_for(tls_frame& f, thread_state& kernel_thread, int tid) noexcept {
+    f.state().carrier = &kernel_thread;
+    at<int>(f.pointer_, layout.tid) = tid;
+    put_in(f.pointer_ + layout.list, layout.threads_by_hand);
+    take_out(reinterpret_cast<char*>(&kernel_thread) - layout.state + layout.list);
+    kernel_thread.descriptor = f.pointer_;
+}
+
 // libc's fork has made the calling frame's descriptor that of the process's one thread: it is in the list of threads, and the kernel knows its
 // robust list and its tid. But a frame comes and goes; the thread is the carrier, with its own.
 void tls_frame::after_fork() noexcept {
@@ -295,12 +302,17 @@ void tls_frame::after_fork() noexcept {
     const int tid = sys::gettid();
     char* const carrier = reinterpret_cast<char*>(&carrier_state()) - layout.state;
     at<int>(carrier, layout.tid) = tid;
-    pool.for_each([&](const tls_frame& f) noexcept { at<int>(f.pointer_, layout.tid) = tid; });
-    char* const here = rt::thread_pointer();
-    if (here == carrier) return;
-    take_out(here + layout.list);
+    pool.for_each([&](const tls_frame& f) noexcept {
+        at<int>(f.pointer_, layout.tid) = tid;
+        char* const entry = f.pointer_ + layout.list;
+        take_out(entry);
+        at<char*>(entry, 0) = at<char*>(entry, sizeof(void*)) = entry;
+    });
+    carrier_state().descriptor = nullptr;
+    take_out(rt::thread_pointer() + layout.list);
     take_out(carrier + layout.list);
     put_in(carrier + layout.list, layout.threads_by_hand);
+    if (rt::thread_pointer() == carrier) return;
     char* const robust = carrier + layout.robust;
     at<char*>(robust, 0) = robust; // of the parent's
     at<char*>(robust, -static_cast<std::ptrdiff_t>(sizeof(void*))) = robust;

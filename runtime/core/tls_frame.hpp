@@ -41,6 +41,8 @@ public:
 
     /// libc's record of the kernel thread in the frame that this state lies in.
     static void set_tid(thread_state& s, int tid) noexcept;
+    /// That kernel thread's own frame will go with the main fiber wherever it runs: from now on libc knows the thread by this one.
+    static void stand_for(tls_frame& f, thread_state& kernel_thread, int tid) noexcept;
     /// After dlopen: initial values of modules with static TLS, in every live frame.
     static void modules_changed() noexcept;
     /// In the child of fork: its one kernel thread is the one that the caller's frame is carried by.
