@@ -95,8 +95,9 @@ constinit spinlock spares_lock;
 constinit carrier* spares = nullptr;
 constinit std::atomic<std::uint64_t> taken{0};
 
+constexpr std::uint64_t libcs_own = std::uint64_t{3} << 31; // signals by which setuid reaches all threads, too
+
 void block_signals() noexcept {
-    constexpr std::uint64_t libcs_own = std::uint64_t{3} << 31; // by which setuid reaches all threads, too
     const std::uint64_t all = ~(std::uint64_t{1} << (SIGSYS - 1)) & ~libcs_own;
     sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&all), 0, sizeof all);
 }
@@ -115,7 +116,7 @@ void take_mask_of(int tid) noexcept {
     const char* const line = std::strstr(text, "SigBlk:\t");
     std::uint64_t mask = 0;
     if (line == nullptr || std::from_chars(line + 8, line + 24, mask, 16).ec != std::errc()) return;
-    mask &= ~(std::uint64_t{1} << (SIGSYS - 1));
+    mask &= ~(std::uint64_t{1} << (SIGSYS - 1)) & ~libcs_own;
     sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&mask), 0, sizeof mask);
 }
 
