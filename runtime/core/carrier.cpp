@@ -6,6 +6,7 @@
 #include "core/options.hpp"
 #include "core/overflow.hpp"
 #include "core/registry.hpp"
+#include "core/signal_point.hpp"
 #include "core/sys.hpp"
 #include "core/tls_frame.hpp"
 
@@ -158,6 +159,7 @@ void come_back() noexcept {
     context::switch_to(f.machine, c->idle(), nullptr);
     f.owner->arrived();
     if (fiber_observer != nullptr) fiber_observer->arrives(f);
+    if (run_recorded_signals != nullptr && signals_posted.load(std::memory_order_relaxed)) run_recorded_signals(); // it may never wait
 }
 
 namespace watchdog {
@@ -190,9 +192,9 @@ void* spare_main(void* p) noexcept {
 /// A kernel thread of weft's own: no signal is its business.
 bool make_thread(void* (*function)(void*) noexcept, void* argument) noexcept {
     const inside_weft inside;
-    sigset_t all, before;
-    sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    const std::uint64_t all = ~(std::uint64_t{3} << 31); // but for libc's own two
+    std::uint64_t before = 0;
+    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&all), sys::arg(&before), sizeof all);
     pthread_attr_t a;
     ::pthread_attr_init(&a);
     ::pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
@@ -200,7 +202,7 @@ bool make_thread(void* (*function)(void*) noexcept, void* argument) noexcept {
     pthread_t thread{};
     const int error = ::pthread_create(&thread, &a, function, argument);
     ::pthread_attr_destroy(&a);
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&before), 0, sizeof before);
     return error == 0;
 }
 

@@ -268,7 +268,7 @@ void interruption_point() {
         if (self.scopes != nullptr && self.deferrals == 0) interruption_point_slow(self);
         return;
     }
-    if (run_recorded_signals != nullptr && f->is_main()) run_recorded_signals();
+    if (run_recorded_signals != nullptr && f->takes_signals()) run_recorded_signals();
     if (!f->has_pending() || f->deferrals != 0) return;
     if (f->kill_pending.load(std::memory_order_acquire)) {
         std::exception_ptr thrown;

@@ -40,6 +40,8 @@ public:
     [[nodiscard]] bool is_main() const noexcept;
     /// Made with the hub, not spawned; a spawned fiber that called fork is the child's main fiber, and not this.
     [[nodiscard]] bool is_on_thread_stack() const noexcept { return stack_ == nullptr; }
+    /// Signals interrupt it: a main fiber, or a thread of its own.
+    [[nodiscard]] bool takes_signals() const noexcept { return frame != nullptr || is_main(); }
     [[nodiscard]] bool is_done() const noexcept { return state.load(std::memory_order_acquire) == fiber_state::done; }
 
     /// Moves to another state; what is not allowed is a bug of ours.

@@ -31,6 +31,8 @@ constinit thread_local thread_state this_thread_state __attribute__((tls_model("
 constinit std::atomic<bool> hub::was_made_{false};
 constinit bool hub::loops_have_frames_ = false;
 constinit signal_runner run_recorded_signals = nullptr;
+constinit std::atomic<bool> signals_posted{false};
+constinit hub_function interrupt_posted = nullptr;
 constinit hub_hook hub_begins_or_ends = nullptr;
 constinit const observer* fiber_observer = nullptr;
 
@@ -130,6 +132,10 @@ void hub::rouse_if_asleep() noexcept {
     if (asleep_.load(std::memory_order_seq_cst) && asleep_.exchange(false, std::memory_order_seq_cst)) watcher_.rouse();
 }
 
+bool hub::interrupt(fiber_core& f) noexcept {
+    return f.state.load(std::memory_order_relaxed) == fiber_state::parked && f.parkable::interrupt(wake_reason::interrupted);
+}
+
 void hub::rouse() noexcept { watcher_.rouse(); }
 
 void hub::drain_remote() noexcept {
@@ -218,6 +224,7 @@ void hub::block() noexcept {
 
 /// A signal came on the hub's stack, or just before the main fiber began to wait: that wait ends.
 void hub::heed_signals() noexcept {
+    if (signals_posted.load(std::memory_order_relaxed)) interrupt_posted(*this);
     if (!carrier_state().signals || main_now_->state.load(std::memory_order_relaxed) != fiber_state::parked) return;
     carrier_state().signals = false;
     if (!main_now_->interrupt(wake_reason::interrupted)) carrier_state().signals = true;

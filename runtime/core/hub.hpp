@@ -87,6 +87,9 @@ public:
     /// Asks the hub to interrupt a fiber. Any thread.
     void post_interrupt(fiber_core& f) noexcept;
 
+    /// Ends the wait that one of its fibers is in, for signals. False: it is in none, or in one that nothing interrupts.
+    bool interrupt(fiber_core& f) noexcept;
+
     /// Ends the present or next wait of the event loop. Any thread, also signal handlers.
     void rouse() noexcept;
     /// Whether an address lies on the hub's own stack.

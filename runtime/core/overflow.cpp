@@ -51,10 +51,14 @@ struct alternate_stack {
     void* memory = nullptr;
     void install() noexcept {
         stack_t now{};
-        if (memory != nullptr || set(nullptr, &now) != 0 || (now.ss_flags & SS_DISABLE) == 0) return;
-        void* p = ::mmap(nullptr, alternate_stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (p == MAP_FAILED) return;
-        installed = memory = p;
+        if (memory == nullptr && set(nullptr, &now) == 0 && (now.ss_flags & SS_DISABLE) != 0) take_over();
+    }
+    void take_over() noexcept {
+        if (memory == nullptr) {
+            void* p = ::mmap(nullptr, alternate_stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (p == MAP_FAILED) return;
+            installed = memory = p;
+        }
         put_back();
     }
     static void put_back() noexcept {
@@ -87,6 +91,8 @@ bool is_overflow_stack(const void* begin) noexcept { return begin != nullptr && 
 void restore_overflow_stack() noexcept {
     if (of_carrier(installed) != nullptr) alternate_stack::put_back();
 }
+
+void take_over_alternate_stack() noexcept { this_threads.take_over(); }
 
 bool reports_overflow(const struct sigaction& action) noexcept {
     return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == on_fault;

@@ -18,5 +18,7 @@ void install_overflow_report() noexcept;
 [[nodiscard]] WEFT_API bool is_overflow_stack(const void* begin) noexcept;
 /// The program has taken its alternate stack away from the calling kernel thread: ours is put back, if there was one.
 WEFT_API void restore_overflow_stack() noexcept;
+/// The program's alternate stacks are kept elsewhere: the kernel's is ours from now on, made if there was none.
+WEFT_API void take_over_alternate_stack() noexcept;
 
 } // namespace weft::rt

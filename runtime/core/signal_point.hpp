@@ -7,11 +7,21 @@
 
 #include <weft/export.hpp>
 
+#include <atomic>
+
 namespace weft::rt {
 
-/// Runs what was recorded for the calling kernel thread; set by the shim, null without it. The main fiber calls it at its
-/// interruption points, where it is in no list.
+class hub;
+
+/// Runs what was recorded for the calling fiber; set by the shim, null without it. Fibers that take signals call it at their
+/// interruption points, where they are in no list.
 using signal_runner = void (*)() noexcept;
 extern WEFT_API constinit signal_runner run_recorded_signals;
+
+/// Green threads take signals of their own. `signals_posted` says that some of them have something to run; then hubs call
+/// `interrupt_posted`, set by the shim, between two fibers.
+extern WEFT_API constinit std::atomic<bool> signals_posted;
+using hub_function = void (*)(hub&) noexcept;
+extern WEFT_API constinit hub_function interrupt_posted;
 
 } // namespace weft::rt

@@ -56,10 +56,9 @@ constinit std::atomic<bool> kick_installed{false};
 void install_kick() noexcept {
     if (kick_installed.load(std::memory_order_acquire)) return;
     const inside_weft inside;
-    sigset_t all, before;
-    sigfillset(&all);
-    sigdelset(&all, SIGSYS); // which may stand for a system call
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    const std::uint64_t all = ~(std::uint64_t{1} << (SIGSYS - 1)); // which may stand for a system call
+    std::uint64_t before = 0;
+    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&all), sys::arg(&before), sizeof all); // past the shim
     kick_lock.lock();
     if (!kick_installed.load(std::memory_order_relaxed)) {
         struct sigaction a {};
@@ -69,7 +68,7 @@ void install_kick() noexcept {
         kick_installed.store(true, std::memory_order_release);
     }
     kick_lock.unlock();
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&before), 0, sizeof before);
 }
 
 class call_job final : public work_item {
@@ -105,7 +104,7 @@ public:
             waiter w("a blocking call", this, pending ? interruption::deferred : interruption::allowed);
             w.mark_external();
             if (!suspend(w, pending ? deadline(look_again) : deadline())) return;
-            if (run_recorded_signals != nullptr && this_thread_state.running != nullptr && this_thread_state.running->is_main())
+            if (run_recorded_signals != nullptr && this_thread_state.running != nullptr && this_thread_state.running->takes_signals())
                 run_recorded_signals();
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/fork.hpp"
 #include "core/registry.hpp"
+#include "core/sys.hpp"
 #include "core/thread_state.hpp"
 
 #include <weft/detail/hand_off.hpp>
@@ -156,13 +157,13 @@ std::size_t workers::size() noexcept {
 
 void workers::start_thread() {
     const inside_weft inside;
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
+    // Past the shim: a green thread's own mask is not what counts here.
+    const std::uint64_t all = ~(std::uint64_t{3} << 31); // but for libc's own two
+    std::uint64_t before = 0;
     ::pthread_attr_t detached;
     ::pthread_attr_init(&detached);
     ::pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&all), sys::arg(&before), sizeof all);
     ::pthread_t thread{};
     const int error = ::pthread_create(
         &thread, &detached,
@@ -172,7 +173,7 @@ void workers::start_thread() {
             return nullptr;
         },
         this);
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&before), 0, sizeof before);
     ::pthread_attr_destroy(&detached);
     if (error != 0) throw std::system_error(error, std::generic_category());
 }

@@ -78,7 +78,7 @@ int io_pgetevents(unsigned long context, long least, long most, void* events, ti
     if (pair.mask != nullptr && !read_mask(pair.mask, pair.size, mask)) return -1;
     signals::wait w;
     call_mask here;
-    if (pair.mask != nullptr && w.is_main()) here.begin(SIG_SETMASK, mask);
+    if (pair.mask != nullptr && w.takes_signals()) here.begin(SIG_SETMASK, mask);
     if (w.interrupted(false)) { // was pending
         timespec none{};
         const int had = io_getevents(context, least, most, events, &none);
@@ -134,7 +134,7 @@ struct ring_wait {
 int await_ring(const ring_wait& r, deadline until, const sigset_t* mask) noexcept {
     signals::wait signals;
     call_mask here;
-    if (mask != nullptr && signals.is_main()) here.begin(SIG_SETMASK, *mask);
+    if (mask != nullptr && signals.takes_signals()) here.begin(SIG_SETMASK, *mask);
     std::chrono::nanoseconds pause = std::chrono::milliseconds(1);
     std::chrono::nanoseconds slice = std::chrono::microseconds(250);
     bool timed_out = false;

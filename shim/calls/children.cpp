@@ -100,3 +100,15 @@ int login_tty(int fd) noexcept {
 }
 
 } // namespace weft::shim::process
+
+// For vfork.S, where there are green threads: the kernel thread's mask is the caller's until the parent goes on.
+extern "C" {
+
+[[gnu::visibility("hidden")]] void weft_before_vfork() noexcept {
+    if (const auto* me = weft::shim::signals::own_masks(); me != nullptr) weft::shim::signals::set_kernel_mask(me->mask);
+}
+[[gnu::visibility("hidden")]] void weft_after_vfork() noexcept {
+    if (weft::shim::signals::own_masks() != nullptr) weft::shim::signals::settle_mask();
+}
+
+} // extern "C"

@@ -2,6 +2,7 @@
 #include "calls/signal_wait.hpp"
 
 #include "calls/wait.hpp"
+#include "core/call_mask.hpp"
 #include "core/serve.hpp"
 
 #include "core/private_fd.hpp"
@@ -10,6 +11,7 @@
 #include <weft/export.hpp>
 
 #include <algorithm>
+#include <new>
 
 #include <pthread.h>
 #include <sys/signalfd.h>
@@ -18,7 +20,7 @@ namespace weft::shim {
 
 namespace {
 
-constexpr int last_number = 64;
+using signals::last_number;
 constexpr std::size_t kernel_sigset_size = 8; // libc's is longer, and its rest unused
 constexpr timespec at_once{};
 
@@ -33,17 +35,16 @@ public:
     /// `how` is SIG_BLOCK or SIG_UNBLOCK. Of `wanted` only what is not so already.
     shared_change(int how, sigset_t wanted, counters& users) noexcept : how_(how), users_(users) {
         trap::let_through(wanted);
-        sigset_t now;
-        ::pthread_sigmask(SIG_BLOCK, nullptr, &now);
+        const signals::bits now = signals::kernel_mask();
         sigemptyset(&changed_);
         bool any = false;
         for (int n = 1; n <= last_number; ++n) {
-            if (!contains(wanted, n) || (users_[n] == 0 && contains(now, n) == (how == SIG_BLOCK))) continue;
+            if (!contains(wanted, n) || (users_[n] == 0 && ((now & signals::bit(n)) != 0) == (how == SIG_BLOCK))) continue;
             ++users_[n];
             sigaddset(&changed_, n);
             any = true;
         }
-        if (any) ::pthread_sigmask(how_, &changed_, nullptr);
+        if (any) signals::kernel_mask(how_, signals::bits_of(changed_));
     }
     shared_change(const shared_change&) = delete;
     shared_change& operator=(const shared_change&) = delete;
@@ -54,7 +55,7 @@ public:
             if (--users_[n] == 0) any = true;
             else sigdelset(&changed_, n);
         }
-        if (any) ::pthread_sigmask(how_ == SIG_BLOCK ? SIG_UNBLOCK : SIG_BLOCK, &changed_, nullptr);
+        if (any) signals::kernel_mask(how_ == SIG_BLOCK ? SIG_UNBLOCK : SIG_BLOCK, signals::bits_of(changed_));
     }
 
 private:
@@ -66,20 +67,48 @@ private:
 constinit thread_local shared_change::counters blocked_by __attribute__((tls_model("initial-exec"))){};
 constinit thread_local shared_change::counters let_in_by __attribute__((tls_model("initial-exec"))){};
 
-/// The main fiber's mask during sigsuspend: exactly the one it gave.
-class own_mask {
+/// A green thread accepts them: they are blocked for it, and who else sees them leaves them to it.
+class accepting {
 public:
-    explicit own_mask(sigset_t mask) noexcept {
-        trap::let_through(mask);
-        ::pthread_sigmask(SIG_SETMASK, &mask, &before_);
+    explicit accepting(const sigset_t& set) noexcept : me_(signals::own_masks()) {
+        if (me_ == nullptr) {
+            new (room_) shared_change(SIG_BLOCK, set, rt::of_carrier(blocked_by)); // what is not blocked would be handled, and never become pending
+            return;
+        }
+        before_ = me_->mask;
+        signals::set_accepted(*me_, signals::bits_of(set));
+        signals::set_mask(*me_, before_ | signals::bits_of(set));
     }
-    own_mask(const own_mask&) = delete;
-    own_mask& operator=(const own_mask&) = delete;
-    ~own_mask() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+    accepting(const accepting&) = delete;
+    accepting& operator=(const accepting&) = delete;
+    ~accepting() {
+        if (me_ == nullptr) {
+            reinterpret_cast<shared_change*>(room_)->~shared_change();
+            return;
+        }
+        signals::set_accepted(*me_, 0);
+        signals::set_mask(*me_, before_);
+    }
 
 private:
-    sigset_t before_;
+    signals::receiver* const me_;
+    signals::bits before_ = 0;
+    alignas(shared_change) char room_[sizeof(shared_change)];
 };
+
+/// What is pending for the calling green thread, or for the process, out of the kernel's sight. 0: nothing.
+int take_pending(const sigset_t& set, siginfo_t* info) noexcept {
+    signals::receiver* const me = signals::own_masks();
+    if (me == nullptr) return 0;
+    siginfo_t found;
+    {
+        const signals::deciding now;
+        const signals::bits wanted = signals::bits_of(set);
+        if (!me->pending.take(wanted, found) && !signals::shared_arrivals().take(wanted, found)) return 0;
+    }
+    if (info != nullptr) *info = found;
+    return found.si_signo;
+}
 
 /// Readable while one of the signals is pending for the kernel thread that asks.
 class pending_signals {
@@ -117,10 +146,13 @@ constexpr bool valid(const timespec& t) noexcept { return t.tv_sec >= 0 && t.tv_
 /// Accepts one of the signals. Another fiber or kernel thread may be faster: then it waits on.
 int accept_signal(const sigset_t& set, siginfo_t* info, deadline until) noexcept {
     const errno_of_success success;
-    auto attempt = [&] { return real().sigtimedwait(&set, info, &at_once); };
+    auto attempt = [&] {
+        const int number = take_pending(set, info);
+        return number != 0 ? number : real().sigtimedwait(&set, info, &at_once);
+    };
     if (const int number = attempt(); number > 0 || errno != EAGAIN) return number > 0 ? success(number) : number;
     signals::wait signals;
-    const shared_change hold(SIG_BLOCK, set, rt::of_carrier(blocked_by)); // what is not blocked would be handled, and never become pending
+    const accepting hold(set);
     pending_signals pending(set);
     for (;;) {
         if (const int error = refused_wait(); error != 0) return fail(error);
@@ -135,7 +167,7 @@ int accept_signal(const sigset_t& set, siginfo_t* info, deadline until) noexcept
     }
 }
 
-/// The main fiber: until a handler has run on its kernel thread.
+/// Until a handler of its own has run.
 int await_own_handler(signals::wait& signals) noexcept {
     for (;;) {
         if (signals.interrupted(false)) return fail(EINTR);
@@ -146,7 +178,7 @@ int await_own_handler(signals::wait& signals) noexcept {
     }
 }
 
-/// Another fiber: until one has run in the process.
+/// A fiber that takes no signals: until one has run in the process.
 int await_any_handler() noexcept {
     signals::handler_watch watch;
     for (;;) {
@@ -191,8 +223,9 @@ int suspend(const sigset_t* caller_mask) noexcept {
     sigset_t mask{};
     if (!copy_from_caller(&mask, caller_mask, kernel_sigset_size)) return -1;
     signals::wait signals;
-    if (signals.is_main()) {
-        const own_mask here(mask);
+    if (signals.takes_signals()) {
+        call_mask here;
+        here.begin(SIG_SETMASK, mask);
         return await_own_handler(signals);
     }
     sigset_t let_in;
@@ -205,7 +238,7 @@ int suspend(const sigset_t* caller_mask) noexcept {
 
 int pause() noexcept {
     signals::wait signals;
-    return signals.is_main() ? await_own_handler(signals) : await_any_handler();
+    return signals.takes_signals() ? await_own_handler(signals) : await_any_handler();
 }
 
 int pause_bsd(int mask) noexcept {

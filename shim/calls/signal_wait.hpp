@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// The served calls that wait for signals. A fiber that accepts signals (sigwait and its kin) waits for a signalfd of its own; one that
-// waits for a handler (pause, sigsuspend) waits until one has run: the main fiber as its kernel thread would, another one until any has
-// run in the process, since signals are not sent to fibers.
+// The served calls that wait for signals. A fiber that accepts signals (sigwait and its kin) waits for a signalfd of its own, which tells of what the
+// kernel keeps; a green thread hears of what was sent to it alone, too. One that waits for a handler (pause, sigsuspend) waits until it has run
+// one; a fiber that takes no signals, until any has run in the process.
 
 #include <csignal>
 #include <ctime>

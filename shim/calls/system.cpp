@@ -46,12 +46,12 @@ void end_ignoring() noexcept {
     signals::action(SIGQUIT, &had_quit, nullptr);
 }
 
-/// SIGCHLD is blocked while the call waits. Fibers beside the main one take no signals, and where nobody handles it nothing is to be seen.
+/// SIGCHLD is blocked while the call waits. Where the fiber takes no signals, or nobody handles it, nothing is to be seen of that.
 bool blocks_sigchld(const signals::wait& w) noexcept {
     if (rt::this_thread_state.running == nullptr) return true;
     struct sigaction a {};
     signals::action(SIGCHLD, nullptr, &a);
-    return w.is_main() && a.sa_handler != SIG_DFL && a.sa_handler != SIG_IGN;
+    return w.takes_signals() && a.sa_handler != SIG_DFL && a.sa_handler != SIG_IGN;
 }
 
 /// A thread that is cancelled in the wait is unwound from there: as libc does, it takes the shell along.

@@ -212,6 +212,7 @@ int usleep(useconds_t microseconds) noexcept {
 }
 
 int sched_yield() noexcept {
+    const signals::wait signals; // handlers of what comes meanwhile have run when it returns
     rt::yield_quietly();
     return 0;
 }

@@ -87,7 +87,7 @@ int wait_for(std::size_t count, deadline until, const sigset_t* caller_mask, boo
     }
     signals::wait signals;
     call_mask here; // other fibers take no signals
-    if (caller_mask != nullptr && signals.is_main()) here.begin(SIG_SETMASK, mask);
+    if (caller_mask != nullptr && signals.takes_signals()) here.begin(SIG_SETMASK, mask);
     if (signals.interrupted(false)) return fail(EINTR);
     if (until.expired()) {
         rt::yield_quietly(); // a program that polls in a loop must not hold the hub

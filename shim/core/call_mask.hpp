@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Signal masks that a call puts in force while the main fiber waits in it (pselect, ppoll, epoll_pwait, system). The kernel thread has them, and
-// other fibers run on it meanwhile: children that these make must have the program's mask.
+// Signal masks that a call puts in force while its thread waits in it (pselect, ppoll, epoll_pwait, system). Without green threads the kernel thread
+// has them, and other fibers run on it meanwhile: children that these make must have the program's mask. With green threads a child must have that
+// of the thread that makes it.
 
+#include "core/signal_receiver.hpp"
 #include "core/trap.hpp"
 
 #include <csignal>
-
-#include <pthread.h>
 
 namespace weft::shim {
 
@@ -19,25 +19,16 @@ public:
     call_mask& operator=(const call_mask&) = delete;
     ~call_mask() { end(); }
 
-    void begin(int how, sigset_t set) noexcept {
-        trap::let_through(set);
-        ::pthread_sigmask(how, &set, &before_);
-        call_mask*& innermost = rt::of_carrier(in_force);
-        outer_ = innermost;
-        innermost = this;
-    }
-    void end() noexcept {
-        call_mask*& innermost = rt::of_carrier(in_force);
-        if (innermost != this) return;
-        innermost = outer_;
-        ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-    }
+    /// Handlers of what it lets in have not run yet.
+    void begin(int how, sigset_t set) noexcept;
+    void end() noexcept;
 
 private:
     friend class program_mask;
     static thread_local constinit call_mask* in_force __attribute__((tls_model("initial-exec")));
 
-    sigset_t before_;
+    signals::receiver* own_ = nullptr;
+    signals::bits before_ = 0;
     call_mask* outer_ = nullptr;
 };
 
@@ -47,15 +38,13 @@ public:
     program_mask() noexcept;
     program_mask(const program_mask&) = delete;
     program_mask& operator=(const program_mask&) = delete;
-    ~program_mask() {
-        if (used_) ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-    }
+    ~program_mask();
     /// In a child, which keeps the program's mask.
     void keep() noexcept;
 
 private:
-    bool used_ = false;
-    sigset_t before_;
+    bool own_ = false, used_ = false;
+    signals::bits before_ = 0;
 };
 
 } // namespace weft::shim

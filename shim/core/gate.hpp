@@ -47,7 +47,7 @@ private:
     static constexpr unsigned bit(family f) noexcept { return static_cast<unsigned>(f); }
     /// With one fiber and nothing else to run, a preloaded program makes the real call.
     static bool alone(rt::fiber_core& f) noexcept {
-        return preloaded_ && !always_serve_ && f.owner->live_fibers() == 1 && !f.has_pending();
+        return preloaded_ && !always_serve_ && f.owner->live_fibers() == 1 && !f.has_pending() && !signals::keeps_pending();
     }
     static bool make_hub(family f) noexcept;
 

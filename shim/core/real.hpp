@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -100,6 +101,7 @@ int __res_nquerydomain(res_state s, const char* name, const char* domain, int ki
 int __res_nsend(res_state s, const unsigned char* message, int length, unsigned char* answer, int size) noexcept;
 int __nanosleep(const timespec* wanted, timespec* left);
 int pthread_yield() noexcept;
+void __longjmp_chk(__jmp_buf_tag buffer[1], int value) __attribute__((noreturn));
 int __sigsuspend(const sigset_t* mask);
 int __sigpause(int number_or_mask, int is_number);
 int __xpg_sigpause(int number);

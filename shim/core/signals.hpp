@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Signals in a served program. The kernel knows one handler of ours for every signal that the program handles; it runs the
-// program's at once where a fiber or a thread without fibers runs, on that stack. On a hub's own stack, and while the main fiber is on
-// its way into or out of a wait, it only records the signal: the wait ends, and the main fiber runs the handler before its call returns,
-// so that a handler may leave by siglongjmp. Wherever the handler ran, the main fiber's call then fails with EINTR or goes on, as Linux has it.
+// Signals in a served program. The kernel knows one handler of ours for every signal that the program handles; it runs the program's at once where
+// the thread runs that is to take it, on that stack. For another thread, on a hub's own stack, and while the thread is on its way
+// into or out of a wait, it only records the signal: the wait ends, and the thread runs the handler before its call returns, so that a
+// handler may leave by siglongjmp. Wherever the handler ran, that thread's call then fails with EINTR or goes on, as Linux has it.
 //
-// Signals that are a fault of the running code (SIGSEGV and its kin) stay between the program and the kernel. Only main fibers are interrupted.
+// Who takes signals, and which: signal_receiver.hpp. Without green threads these are main fibers only, and signals that are a fault of the running
+// code (SIGSEGV and its kin) stay between the program and the kernel.
+
+#include "core/signal_receiver.hpp"
 
 #include <csignal>
 #include <cstdint>
@@ -17,25 +20,30 @@ namespace weft::shim::signals {
 /// what came meanwhile have run.
 class wait {
 public:
-    wait() noexcept;
+    wait() noexcept : me_(self()) {
+        if (me_ != nullptr) begin();
+    }
     wait(const wait&) = delete;
     wait& operator=(const wait&) = delete;
-    ~wait() { close(); }
+    ~wait() {
+        if (me_ != nullptr) end();
+    }
 
     /// Runs the handlers of what has come; the caller is in no list. True: the call fails with EINTR. `restarts`: not if every handler that
     /// ran since this wait began (or was last asked) has SA_RESTART.
     bool interrupted(bool restarts) noexcept;
     /// Whether the calling fiber is one that signals interrupt.
-    [[nodiscard]] bool is_main() const noexcept { return main_; }
+    [[nodiscard]] bool takes_signals() const noexcept { return me_ != nullptr; }
 
 private:
-    void close() noexcept;
+    void begin() noexcept;
+    void end() noexcept;
 
-    const bool main_;
+    receiver* const me_;
     std::uint32_t ran_ = 0, plain_ = 0;
 };
 
-/// For a fiber that is not a main one and waits for a handler: whether one has run in the process since this was made.
+/// For a fiber that takes no signals and waits for a handler: whether one has run in the process since this was made.
 class handler_watch {
 public:
     handler_watch() noexcept;
@@ -61,6 +69,17 @@ sighandler_t simple_action(int number, sighandler_t handler, int flags) noexcept
 /// siginterrupt(3).
 int interrupts(int number, bool does) noexcept;
 
+/// Green threads begin: from now on each has signals of its own. The main thread calls it.
+void threads_begin(rt::fiber_core& main) noexcept;
+/// What a new thread's mask is, unless it was made with one of its own.
+bits mask_to_inherit() noexcept;
+/// The first thing of a thread: what came before its start.
+void thread_begins() noexcept;
+
+/// The calling kernel thread carries a hub now.
+void carrier_begins() noexcept;
+
+void find_code_ranges() noexcept;
 /// Whether code at this address is weft's own, in the midst of which no fiber may be suspended.
 bool is_weft(std::uintptr_t address) noexcept;
 bool is_libc(std::uintptr_t address) noexcept;

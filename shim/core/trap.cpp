@@ -343,6 +343,7 @@ void after_fork() noexcept {
 
 void initialise() noexcept {
     rt::carrier_begins = [](int) noexcept {
+        signals::carrier_begins();
         if (installed.load(std::memory_order_acquire)) make_ready(); // fibers may be suspended in trapped code
     };
     if (&__asan_init != nullptr || &__tsan_init != nullptr || &__msan_init != nullptr) forbid();

@@ -3,6 +3,7 @@
 
 #include "core/gate.hpp"
 #include "core/real.hpp"
+#include "core/signals.hpp"
 #include "threads/futex.hpp"
 #include "threads/names.hpp"
 #include "threads/robust.hpp"
@@ -68,6 +69,7 @@ void let_go(green_thread& t) noexcept {
 
 void ends(green_thread& t) noexcept {
     robust::leave_behind(reinterpret_cast<char*>(t.id));
+    signals::thread_ends();
     delist(t);
     sched::end(t);
     if (live.fetch_sub(1, std::memory_order_acq_rel) == 1) {
@@ -89,6 +91,7 @@ public:
         rt::this_thread_state.thread = &thread;
         const int level = std::exchange(rt::this_thread_state.inside, 0); // none of weft's own
         void* result = nullptr;
+        signals::thread_begins();
         {
             const rt::program_runs here;
             result = weft_thread_entry(thread.start, thread.argument);
@@ -108,6 +111,7 @@ struct wanted_attributes {
     std::size_t stack_size = 0, guard_size = 0;
     char* stack = nullptr; // the program's own
     bool detached = false, inherits = true;
+    signals::bits mask = 0;
 };
 
 wanted_attributes read(const pthread_attr_t* given) noexcept {
@@ -129,6 +133,8 @@ wanted_attributes read(const pthread_attr_t* given) noexcept {
     if (w.stack_size == 0) ::pthread_attr_getstacksize(given, &w.stack_size);
     w.detached = state == PTHREAD_CREATE_DETACHED;
     w.inherits = inherit == PTHREAD_INHERIT_SCHED;
+    sigset_t mask;
+    w.mask = ::pthread_attr_getsigmask_np(given, &mask) == 0 ? signals::bits_of(mask) : signals::mask_to_inherit();
     if (is_standard) {
         ::pthread_attr_destroy(&standard);
         if (default_size != 0) w.stack_size = default_size;
@@ -160,6 +166,7 @@ bool begin() noexcept {
         sched::remember();
         rt::this_thread_state.thread = &main_thread;
         enlist(main_thread);
+        signals::threads_begin(h.main_fiber());
     }
     return true;
 }
@@ -233,6 +240,7 @@ int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void
     task->at_end.on_end = [](rt::end_hook& hook) noexcept { ends(*static_cast<thread_task::end&>(hook).thread); };
     rt::add_end_hook(f, task->at_end);
     enlist(t);
+    signals::thread_made(*f, f->frame->state(), w.mask);
     *out = t.id;
     rt::start_fiber(f, task, {}, false);
     if (rt::process_options().preloaded) rt::watchdog::start(); // the child of a fork has none

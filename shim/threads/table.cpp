@@ -86,7 +86,7 @@ ended sleep_fiber(sleeper& s, const char* what, const limit& until, patience p) 
     for (;;) {
         const int pending = rt::interruption_errno(fails);
         if (pending != 0 && fails) return dequeue(s) ? ended::interrupted : ended::woken;
-        const bool looks_again = pending != 0 && (looks_up || signals.is_main());
+        const bool looks_again = pending != 0 && (looks_up || signals.takes_signals());
         const deadline soon = looks_again ? std::min(end, deadline(look_again)) : end;
         rt::waiter w(what, s.object, pending != 0 ? rt::interruption::deferred : rt::interruption::allowed);
         if (hopeless || s.external) w.mark_external();

@@ -87,6 +87,8 @@ REASONS = {
     r"psignal|psiginfo|fmtmsg|getpass|gets|\w*warn\w*|putpwent": "as perror and fgets",
     r"_exit|_Exit": "they end the process",
     r"setsockopt|pipe|fanotify_init|epoll_create1?|fcntl64|lockf64|sendfile64": "noted, or the twin of one that is compared",
+    r"pthread_(kill|sigqueue|sigmask)|sig(procmask|pending|hold|relse|ignore|set|block|setmask|getmask)|raise|gsignal|\w*(set|long)jmp(_chk)?":
+        "of a thread: the conformance programs",
     r"pthread_\w+_destroy|pthread_\w*join\w*|thrd_join": "linked tests: join_test, locks_test",
 }
 
