@@ -241,6 +241,11 @@ void fiber_core::request_kill(std::exception_ptr thrown) noexcept {
     owner->post_interrupt(*this); // still under the lock: the fiber cannot end, nor its hub
 }
 
+void fiber_core::rouse() noexcept {
+    const std::lock_guard hold(lock);
+    if (!ending) owner->post_interrupt(*this);
+}
+
 void fiber_core::on_interrupt() noexcept {
     const fiber_state now = state.load(std::memory_order_relaxed);
     if (now == fiber_state::fresh) {

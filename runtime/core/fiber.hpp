@@ -68,6 +68,8 @@ public:
 
     /// Asks the fiber to throw. Any thread; the hub's thread carries it out.
     void request_kill(std::exception_ptr exception) noexcept;
+    /// Ends its present wait, if that allows it, so that it looks what is pending. Any thread that has a handle to it.
+    WEFT_API void rouse() noexcept;
     /// It has run: tells whoever waits for that.
     void end() noexcept;
     /// Nobody stands on its stack any more.

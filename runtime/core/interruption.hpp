@@ -5,7 +5,7 @@
 
 namespace weft::rt {
 
-/// What is pending for the calling fiber, in a C caller's words: ECANCELED for a kill, ETIMEDOUT for an expired timeout scope, 0 for
+/// What is pending for the calling fiber, in a C caller's words: ECANCELED for a kill or the end of a thread, ETIMEDOUT for an expired timeout scope, 0 for
 /// nothing. It stays pending until a weft call throws it. `mark`: a call is made to fail because of it, which with_timeout
 /// will want to know.
 WEFT_API int interruption_errno(bool mark) noexcept;

@@ -6,6 +6,7 @@
 
 #include <weft/export.hpp>
 
+#include <atomic>
 #include <cstdint>
 
 namespace __cxxabiv1 {
@@ -43,6 +44,11 @@ struct thread_state {
     volatile std::uint8_t seized = 0;   // 1: the watchdog looks at it; 2: its hub is gone
     class carrier* self = nullptr;
     char* descriptor = nullptr; // what libc's list of threads has for this kernel thread; null: its own frame
+
+    // --- Of the frame: the shim's cancellation of threads ---
+    std::atomic<std::uint8_t> end_wanted{0}; // somebody wants this thread to end; written by any thread
+    std::uint8_t may_end = 0;                // it is in a call that such a request breaks off, as a kill does: one of those below
+    std::uint8_t broken_off = 0;             // and that has been done
 };
 
 extern WEFT_API constinit thread_local thread_state this_thread_state __attribute__((tls_model("initial-exec")));
@@ -60,6 +66,9 @@ T& of_carrier(T& mine) noexcept {
     if (here.carrier == nullptr || here.carrier == &here) return mine;
     return *reinterpret_cast<T*>(reinterpret_cast<char*>(&mine) + (reinterpret_cast<char*>(here.carrier) - reinterpret_cast<const char*>(&here)));
 }
+
+/// thread_state::may_end.
+inline constexpr std::uint8_t ends = 1, ends_if_asynchronous = 2;
 
 /// What vfork adds to `inside` until its child has called exec or ended: the child runs on the parent's memory, this thread_state included, but
 /// in another process, so every call of it is the real one and leaves all that weft knows alone.

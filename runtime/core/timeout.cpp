@@ -5,6 +5,7 @@
 #include "core/hub.hpp"
 #include "core/interruption.hpp"
 #include "core/parkable.hpp"
+#include "core/tls_frame.hpp"
 
 #include <string>
 
@@ -83,7 +84,13 @@ void interruption_point_slow(parkable& self) {
 
 int interruption_errno(bool mark) noexcept {
     fiber_core* f = this_thread_state.running;
-    if (f == nullptr || !f->has_pending() || f->deferrals != 0) return 0;
+    if (f == nullptr) return 0;
+    thread_state& here = this_thread_state;
+    if (__builtin_expect(here.end_wanted.load(std::memory_order_relaxed), 0) != 0 && here.may_end != 0 && tls_frame::heeds_end()) {
+        if (mark) here.broken_off = 1;
+        return ECANCELED;
+    }
+    if (!f->has_pending() || f->deferrals != 0) return 0;
     if (f->kill_pending.load(std::memory_order_acquire)) return ECANCELED;
     timeout_scope* s = due(*f);
     if (s == nullptr) return 0;

@@ -5,6 +5,7 @@
 #include "core/sanitizer.hpp"
 #include "core/setxid.hpp"
 #include "core/sys.hpp"
+#include "core/thread_end.hpp"
 #include "core/thread_pointer.hpp"
 #include "core/tls_images.hpp"
 #include "core/tls_layout.hpp"
@@ -192,6 +193,7 @@ tls_frame* tls_frame::take(hub& h) noexcept {
 
 void tls_frame::put(tls_frame& f) noexcept {
     f.state().thread = nullptr;
+    set_tid(f.state(), 0); // as libc has it of a thread that has ended
     pool.put(f);
 }
 
@@ -247,6 +249,17 @@ void destroy_values() {
 void tls_frame::end() {
     layout.call_destructors();
     destroy_values();
+}
+
+void tls_frame::end_keys() { destroy_values(); }
+
+std::uint32_t& tls_frame::cancel_word(char* pointer) noexcept { return at<std::uint32_t>(pointer, layout.cancel); }
+
+bool tls_frame::heeds_end() noexcept {
+    if (this_thread_state.end_wanted.load(std::memory_order_relaxed) == end_begun) return true;
+    const std::uint32_t word = std::atomic_ref(cancel_word(rt::thread_pointer())).load(std::memory_order_relaxed);
+    if (this_thread_state.may_end != ends && (word & cancel_asynchronous) == 0) return false;
+    return (word & (cancel_disabled | thread_exiting)) == 0;
 }
 
 void tls_frame::modules_changed() noexcept {

@@ -43,6 +43,15 @@ public:
     static void set_tid(thread_state& s, int tid) noexcept;
     /// That kernel thread's own frame will go with the main fiber wherever it runs: from now on libc knows the thread by this one.
     static void stand_for(tls_frame& f, thread_state& kernel_thread, int tid) noexcept;
+    /// Values of pthread keys only, of the running frame: the main thread's when it calls pthread_exit.
+    static void end_keys();
+
+    /// libc's word of a thread's cancellation. A request (see thread_state.hpp) is never noted there: libc's own calls would act on it in weft's midst.
+    static std::uint32_t& cancel_word(char* pointer) noexcept;
+    static constexpr std::uint32_t cancel_disabled = 1, cancel_asynchronous = 2, cancel_requested = 0x8, thread_exiting = 0x10;
+    /// Whether a request to end the calling thread, which is in a call that it may break off, is to be heeded.
+    static bool heeds_end() noexcept;
+
     /// After dlopen: initial values of modules with static TLS, in every live frame.
     static void modules_changed() noexcept;
     /// In the child of fork: its one kernel thread is the one that the caller's frame is carried by.

@@ -68,7 +68,9 @@ extern "C" {
 WEFT_API int aio_suspend(const aiocb* const list[], int count, const timespec* timeout) {
     return serve<call::aio_suspend>(completion::suspend, list, count, timeout);
 }
-WEFT_API int aio_suspend64(const aiocb64* const list[], int count, const timespec* timeout) {
+// The header says that it throws nothing; but it is a cancellation point.
+WEFT_API int weft_aio_suspend64(const aiocb64* const list[], int count, const timespec* timeout) __asm__("aio_suspend64");
+WEFT_API int weft_aio_suspend64(const aiocb64* const list[], int count, const timespec* timeout) {
     return aio_suspend(reinterpret_cast<const aiocb* const*>(list), count, timeout);
 }
 WEFT_API int lio_listio(int mode, aiocb* const list[], int count, sigevent* event) noexcept {

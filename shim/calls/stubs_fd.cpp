@@ -118,7 +118,7 @@ WEFT_API int fanotify_init(unsigned flags, unsigned event_flags) noexcept {
 
 WEFT_API int close_range(unsigned first, unsigned last, int flags) noexcept { return fd::close_range(first, last, flags); }
 WEFT_API void closefrom(int first) noexcept { fd::closefrom(first); }
-WEFT_API int __close(int fd) { return fd::close(fd); }
+WEFT_API int __close(int fd) { return ::close(fd); }
 WEFT_API int __dup2(int from, int to) noexcept { return fd::replace(from, to, 0, false); }
 WEFT_API int __pipe(int fds[2]) noexcept { return fd::made_pair(real().pipe(fds), fds); }
 WEFT_API int __fcntl(int fd, int command, ...) {

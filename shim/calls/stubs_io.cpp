@@ -80,7 +80,7 @@ WEFT_API int shutdown(int fd, int how) noexcept { return real().shutdown(fd, how
 WEFT_API int setsockopt(int fd, int level, int name, const void* value, socklen_t size) noexcept {
     return fd::set_option(fd, level, name, value, size);
 }
-WEFT_API int close(int fd) { return fd::close(fd); }
+WEFT_API int close(int fd) { return weft::shim::at_point<call::close>([fd]() { return fd::close(fd); }); }
 WEFT_API int dup(int fd) noexcept { return fd::duplicated(fd, real().dup(fd)); }
 WEFT_API int dup2(int from, int to) noexcept { return fd::replace(from, to, 0, false); }
 WEFT_API int dup3(int from, int to, int flags) noexcept { return fd::replace(from, to, flags, true); }

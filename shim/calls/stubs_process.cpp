@@ -25,10 +25,13 @@ WEFT_API pid_t waitpid(pid_t pid, int* status, int options) {
 WEFT_API pid_t __waitpid(pid_t pid, int* status, int options) {
     return serve<call::__waitpid>(process::waitpid, pid, status, options);
 }
-WEFT_API pid_t wait3(int* status, int options, rusage* usage) noexcept {
+// The headers say that these two throw nothing; but they are cancellation points.
+WEFT_API pid_t weft_wait3(int* status, int options, rusage* usage) __asm__("wait3");
+WEFT_API pid_t weft_wait3(int* status, int options, rusage* usage) {
     return serve<call::wait3>(process::wait3, status, options, usage);
 }
-WEFT_API pid_t wait4(pid_t pid, int* status, int options, rusage* usage) noexcept {
+WEFT_API pid_t weft_wait4(pid_t pid, int* status, int options, rusage* usage) __asm__("wait4");
+WEFT_API pid_t weft_wait4(pid_t pid, int* status, int options, rusage* usage) {
     return serve<call::wait4>(process::wait4, pid, status, options, usage);
 }
 WEFT_API int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {

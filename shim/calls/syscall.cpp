@@ -19,6 +19,7 @@
 #include "calls/time.hpp"
 #include "calls/wait.hpp"
 #include "core/real.hpp"
+#include "core/serve.hpp"
 #include "core/trap.hpp"
 #include "threads/futex.hpp"
 #include "threads/names.hpp"
@@ -484,13 +485,15 @@ extern "C" {
 [[gnu::visibility("hidden")]] extern decltype(&::syscall) weft_real_syscall;
 constinit decltype(&::syscall) weft_real_syscall = nullptr;
 
-[[gnu::visibility("hidden")]] long weft_syscall(long number, long a, long b, long c, long d, long e, long f) noexcept {
-    const trap::untrapped here;
-    weft_real_syscall = real().syscall;
-    const syscalls::policy served = syscalls::find(number);
-    if (served == nullptr) return weft_real_syscall(number, a, b, c, d, e, f);
-    const long result = served({{a, b, c, d, e, f}});
-    return result < 0 && result > -4096 ? fail(static_cast<int>(-result)) : result;
+[[gnu::visibility("hidden")]] long weft_syscall(long number, long a, long b, long c, long d, long e, long f) {
+    return weft::shim::at_point<weft::shim::call::syscall>([=]() -> long {
+        const trap::untrapped here;
+        weft_real_syscall = real().syscall;
+        const syscalls::policy served = syscalls::find(number);
+        if (served == nullptr) return weft_real_syscall(number, a, b, c, d, e, f);
+        const long result = served({{a, b, c, d, e, f}});
+        return result < 0 && result > -4096 ? fail(static_cast<int>(-result)) : result;
+    });
 }
 
 } // extern "C"

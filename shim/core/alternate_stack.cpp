@@ -3,6 +3,7 @@
 
 #include "core/real.hpp"
 #include "core/signal_receiver.hpp"
+#include "threads/exit.hpp"
 
 #include "core/overflow.hpp"
 #include "core/sys.hpp"
@@ -11,11 +12,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <utility>
 
 #include <sys/auxv.h>
 #include <ucontext.h>
 
-extern "C" [[gnu::visibility("hidden")]] void weft_call_on_stack(void* top, weft::shim::signals::info_handler handler, int number, siginfo_t* info,
+extern "C" [[gnu::visibility("hidden")]] bool weft_call_on_stack(void* top, weft::shim::signals::info_handler handler, int number, siginfo_t* info,
                                                                  void* context);
 
 namespace weft::shim::signals {
@@ -35,9 +37,14 @@ constinit thread_local int handler_inside __attribute__((tls_model("initial-exec
 void call(void* top, info_handler handler, int number, siginfo_t* info, void* context) {
     const int outer = handler_inside;
     handler_inside = rt::this_thread_state.inside;
-    if (top != nullptr) weft_call_on_stack(top, handler, number, info, context);
-    else handler(number, info, context);
+    const int inside = handler_inside;
+    const std::uint8_t may_end = std::exchange(rt::this_thread_state.may_end, std::uint8_t{0}); // in the handler, its own calls say so
+    const bool left = weft_call_on_stack(top, handler, number, info, context);
+    rt::this_thread_state.may_end = may_end;
     handler_inside = outer;
+    if (!left) return;
+    rt::this_thread_state.inside = inside;
+    ending::handler_has_left();
 }
 
 bool is_on(const stack_t& s, std::uintptr_t address) noexcept {
@@ -137,6 +144,7 @@ void call_handler_here(info_handler handler, int number, siginfo_t* info, void* 
     } else {
         call_marked(s, nullptr, handler, number, info, context);
     }
+    ending::after_handler(context);
 }
 
 void take_alternate_stack(stack_t& own) noexcept {
@@ -171,6 +179,7 @@ void call_here_on_own_stack(stack_t& own, const stack_t& kernels, info_handler h
                             void* context) {
     if (!is_on(kernels, here())) {
         call_on_own_stack(own, handler, flags, number, info, context);
+        ending::after_handler(context);
         return;
     }
     // Ours lies on weft's stack, which the next fault on this kernel thread uses too: the thread must not be suspended meanwhile.
@@ -185,6 +194,7 @@ void call_here_on_own_stack(stack_t& own, const stack_t& kernels, info_handler h
     }
     if (top == nullptr) call(nullptr, handler, number, info, context);
     else call_marked(range, top, handler, number, info, context);
+    ending::after_handler(context);
 }
 
 bool on_own_alternate_stack() noexcept {

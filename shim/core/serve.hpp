@@ -7,9 +7,13 @@
 //
 // so whatever is to happen around every intercepted call happens here.
 
+#include "core/cancel.hpp"
 #include "core/gate.hpp"
 #include "core/real.hpp"
 #include "core/trap.hpp"
+
+#include <array>
+#include <type_traits>
 
 namespace weft::shim {
 
@@ -47,6 +51,47 @@ auto real_of() noexcept {
     return real().*real_member<c>::value;
 }
 
+/// How a call is a cancellation point.
+enum class point : std::uint8_t { none, at_once, waiting, anywhere };
+
+constexpr auto point_of = [] {
+    std::array<point, call_count> all{};
+#define WEFT_POINT(name, kind) all[static_cast<std::size_t>(call::name)] = point::kind;
+#include "core/cancel_points.def"
+#undef WEFT_POINT
+    return all;
+}();
+
+/// Makes the call by `make()`. If it is a cancellation point, a green thread that somebody has cancelled ends here: it is unwound from this very
+/// frame, when nothing of weft's lies on its stack any more, so what waits in there returns with an error first, as for a kill.
+template <call c, class Make>
+auto at_point(Make make) {
+    constexpr point kind = point_of[static_cast<std::size_t>(c)];
+    if constexpr (kind == point::none) {
+        return make();
+    } else {
+        rt::thread_state& here = rt::this_thread_state;
+        const std::uint8_t outer = here.may_end;
+        if constexpr (kind == point::at_once)
+            if (__builtin_expect(here.end_wanted.load(std::memory_order_relaxed), 0) != 0 && outer == 0) cancel::at_entry();
+        here.may_end = kind == point::anywhere ? rt::ends_if_asynchronous : rt::ends;
+        if constexpr (std::is_void_v<decltype(make())>) {
+            make();
+            here.may_end = outer;
+            if (__builtin_expect(here.end_wanted.load(std::memory_order_relaxed), 0) != 0 && outer == 0) cancel::at_return(false);
+        } else {
+            const auto result = make();
+            here.may_end = outer;
+            if (__builtin_expect(here.end_wanted.load(std::memory_order_relaxed), 0) != 0 && outer == 0) {
+                // What was moved must not be lost: the thread ends at its next point.
+                if constexpr (std::is_same_v<decltype(make()), ssize_t>) cancel::at_return(result >= 0);
+                else cancel::at_return(false);
+            }
+            return result;
+        }
+    }
+}
+
 template <call c, class Served, class Otherwise, class... A>
 [[gnu::noinline]] auto serve_counted(Served served, Otherwise otherwise, A... arguments) {
     constexpr auto number = static_cast<std::size_t>(c);
@@ -60,11 +105,13 @@ template <call c, class Served, class Otherwise, class... A>
 /// Serves the call by `served(arguments...)`, or makes it by `otherwise(arguments...)`, as the gate says.
 template <call c, class Served, class Otherwise, class... A>
 auto serve_or(Served served, Otherwise otherwise, A... arguments) {
-    if (__builtin_expect(stats::counting, 0)) return serve_counted<c>(served, otherwise, arguments...);
-    trap::untrapped here;
-    if (gate::open(family_of[static_cast<std::size_t>(c)])) return served(arguments...);
-    here.leave();
-    return otherwise(arguments...);
+    return at_point<c>([&]() {
+        if (__builtin_expect(stats::counting, 0)) return serve_counted<c>(served, otherwise, arguments...);
+        trap::untrapped here;
+        if (gate::open(family_of[static_cast<std::size_t>(c)])) return served(arguments...);
+        here.leave();
+        return otherwise(arguments...);
+    });
 }
 
 /// The usual case: otherwise it is libc's own call.
@@ -85,10 +132,12 @@ template <call c, class Served, class... A>
 /// The same for calls that are served on every thread, also where there is no fiber (gate::open_everywhere).
 template <call c, class Served, class... A>
 auto serve_everywhere(Served served, A... arguments) {
-    if (__builtin_expect(stats::counting, 0)) return serve_everywhere_counted<c>(served, arguments...);
-    const trap::untrapped here;
-    if (gate::open_everywhere(family_of[static_cast<std::size_t>(c)])) return served(arguments...);
-    return real_of<c>()(arguments...);
+    return at_point<c>([&]() {
+        if (__builtin_expect(stats::counting, 0)) return serve_everywhere_counted<c>(served, arguments...);
+        const trap::untrapped here;
+        if (gate::open_everywhere(family_of[static_cast<std::size_t>(c)])) return served(arguments...);
+        return real_of<c>()(arguments...);
+    });
 }
 
 template <call c, class Served, class... A>

@@ -4,6 +4,7 @@
 #include "calls/syscall.hpp"
 #include "calls/wait.hpp"
 #include "core/after_fork.hpp"
+#include "core/cancel.hpp"
 #include "core/real.hpp"
 #include "core/signals.hpp"
 #include "core/trap_futex.hpp"
@@ -162,6 +163,24 @@ void send_on_both(ucontext_t& context, const new_task& task) noexcept {
     registers[REG_RIP] = static_cast<greg_t>(address_of(weft_trap_clone));
 }
 
+/// A system call inside libc is a cancellation point where libc makes it as one: with its thread's type asynchronous.
+class inner_point {
+public:
+    inner_point() noexcept : outer_(this_thread_state.may_end) {
+        if (__builtin_expect(outer_, 0) == 0 || this_thread_state.thread == nullptr) return;
+        const std::uint32_t word = rt::tls_frame::cancel_word(static_cast<char*>(__builtin_thread_pointer()));
+        if ((word & rt::tls_frame::cancel_asynchronous) == 0) this_thread_state.may_end = 0;
+    }
+    inner_point(const inner_point&) = delete;
+    inner_point& operator=(const inner_point&) = delete;
+    ~inner_point() { this_thread_state.may_end = outer_; }
+    /// The thread has been cancelled: the call is not made, but fails.
+    [[nodiscard]] bool is_left() const noexcept { return cancel::breaks_off(); }
+
+private:
+    const std::uint8_t outer_;
+};
+
 void on_trapped_call(siginfo_t& info, ucontext_t& context) noexcept {
     auto& r = context.uc_mcontext.gregs;
     const long number = r[REG_RAX];
@@ -189,7 +208,10 @@ void on_trapped_call(siginfo_t& info, ucontext_t& context) noexcept {
         return;
     }
     const int saved_errno = errno;
-    r[REG_RAX] = served(all);
+    {
+        const inner_point here;
+        r[REG_RAX] = here.is_left() ? -ECANCELED : served(all);
+    }
     errno = saved_errno;
     // The mask belongs to the kernel thread, whose other fibers may have changed it meanwhile.
     *reinterpret_cast<std::uint64_t*>(&context.uc_sigmask) = current_mask() & ~trap_bit;

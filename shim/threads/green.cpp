@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "threads/green.hpp"
 
+#include "core/cancel.hpp"
 #include "core/gate.hpp"
 #include "core/real.hpp"
 #include "core/signals.hpp"
+#include "threads/exit.hpp"
 #include "threads/futex.hpp"
 #include "threads/names.hpp"
 #include "threads/robust.hpp"
@@ -27,8 +29,6 @@
 #include <mutex>
 #include <new>
 #include <system_error>
-
-extern "C" [[gnu::visibility("hidden")]] void* weft_thread_entry(void* (*start)(void*), void* argument);
 
 namespace weft::shim::green {
 
@@ -90,14 +90,9 @@ public:
     void run() override {
         rt::this_thread_state.thread = &thread;
         const int level = std::exchange(rt::this_thread_state.inside, 0); // none of weft's own
-        void* result = nullptr;
         signals::thread_begins();
-        {
-            const rt::program_runs here;
-            result = weft_thread_entry(thread.start, thread.argument);
-        }
+        ending::run(thread);
         rt::this_thread_state.inside = level;
-        has_run(thread, result);
     }
     void abandon() noexcept override {} // nobody kills a thread before it has begun
 
@@ -164,9 +159,16 @@ bool begin() noexcept {
         main_thread.tid = rt::sys::getpid();
         names::remember(main_thread);
         sched::remember();
+        main_thread.released.store(true, std::memory_order_relaxed); // the hub's
         rt::this_thread_state.thread = &main_thread;
         enlist(main_thread);
         signals::threads_begin(h.main_fiber());
+        // It has cancelled itself before.
+        std::atomic_ref word(rt::tls_frame::cancel_word(reinterpret_cast<char*>(main_thread.id)));
+        if ((word.load(std::memory_order_relaxed) & rt::tls_frame::cancel_requested) != 0) {
+            word.fetch_and(~(rt::tls_frame::cancel_requested | rt::tls_frame::cancel_requested >> 1));
+            rt::this_thread_state.end_wanted.store(1, std::memory_order_relaxed);
+        }
     }
     return true;
 }
@@ -274,7 +276,13 @@ int join(green_thread& t, void** result, clockid_t clock, const timespec* at) {
     if (!t.joiner.compare_exchange_strong(nobody, me == nullptr ? anybody : me)) return EINVAL;
     const limit until{clock, at};
     while (std::atomic_ref(t.life).load(std::memory_order_acquire) != green_thread::ended) {
-        const int error = futex::wait(&t.life, green_thread::running, false, until, "a thread's end", endless);
+        if (cancel::breaks_off()) {
+            t.joiner.store(nullptr, std::memory_order_release);
+            return EINTR;
+        }
+        constexpr patience cancelled{patience::kill::looks_up, patience::signal::endures};
+        const bool is_thread = me != nullptr;
+        const int error = futex::wait(&t.life, green_thread::running, false, until, "a thread's end", is_thread ? cancelled : endless);
         if (error == ETIMEDOUT && std::atomic_ref(t.life).load(std::memory_order_acquire) != green_thread::ended) {
             t.joiner.store(nullptr, std::memory_order_release);
             return ETIMEDOUT;
@@ -285,16 +293,13 @@ int join(green_thread& t, void** result, clockid_t clock, const timespec* at) {
     return 0;
 }
 
-void has_run(green_thread& t, void* result) noexcept { t.result = result; }
-
-void outlive_main() {
+void outlive_main() noexcept {
     std::atomic_ref waits(main_waits);
     for (;;) {
         waits.store(1, std::memory_order_seq_cst);
         if (live.load(std::memory_order_seq_cst) == 0) break;
         futex::wait(&main_waits, 1, false, {}, "the end of all threads", endless);
     }
-    std::exit(0);
 }
 
 void for_each(void (*f)(green_thread&, void*), void* argument) noexcept {

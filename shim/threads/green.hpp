@@ -26,6 +26,7 @@ struct green_thread {
     void* (*start)(void*) = nullptr;
     void* argument = nullptr;
     void* result = nullptr;
+    __pthread_unwind_buf_t at_handler{}; // where its unwinding stops when a handler has called pthread_exit
 
     // How it ends, and who may know.
     static constexpr std::uint32_t running = 0, ended = 1;
@@ -43,6 +44,8 @@ struct green_thread {
     char* stack_low = nullptr;
     std::size_t stack_size = 0, guard_size = 0;
     bool inherits_scheduling = true;
+
+    [[nodiscard]] bool is_main() const noexcept { return start == nullptr; }
 
     green_thread* next = nullptr; // all that live; guarded by green::list
     green_thread* previous = nullptr;
@@ -68,11 +71,8 @@ int detach(green_thread& thread) noexcept;
 int join(green_thread& thread, void** result, clockid_t clock, const timespec* at);
 int try_join(green_thread& thread, void** result) noexcept;
 
-/// What a thread does when it has run: with the result it leaves. The TLS frame's destructors have not run yet.
-void has_run(green_thread& thread, void* result) noexcept;
-
-/// The main thread has called pthread_exit: waits for the others, then ends the process.
-[[noreturn]] void outlive_main();
+/// The main thread has called pthread_exit: waits for the others.
+void outlive_main() noexcept;
 
 /// Calls f for each that lives; nobody ends meanwhile. f makes no call that waits.
 void for_each(void (*f)(green_thread&, void*), void* argument) noexcept;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "threads/table.hpp"
 
+#include "core/cancel.hpp"
 #include "core/gate.hpp"
 #include "core/interruption.hpp"
 #include "core/real.hpp"
@@ -78,6 +79,13 @@ private:
 /// How often a killed fiber, which cannot be failed here, looks again.
 constexpr std::chrono::milliseconds look_again{10};
 
+/// For whoever looks up: `interrupted`, unless somebody was faster.
+ended broken_off(sleeper& s) noexcept {
+    if (!dequeue(s)) return ended::woken;
+    cancel::breaks_off(); // a thread's end is not for the caller to see
+    return ended::interrupted;
+}
+
 ended sleep_fiber(sleeper& s, const char* what, const limit& until, patience p) noexcept {
     signals::wait signals;
     const deadline end = until.to_deadline();
@@ -111,13 +119,13 @@ ended sleep_fiber(sleeper& s, const char* what, const limit& until, patience p) 
         case rt::wake_reason::deadlock: hopeless = true; break; // as bare, it waits on
         case rt::wake_reason::deadline:
             if (end.expired()) return dequeue(s) ? ended::timeout : ended::woken;
-            if (looks_up) return dequeue(s) ? ended::interrupted : ended::woken;
+            if (looks_up) return broken_off(s);
             signals.interrupted(true);
             break;
         case rt::wake_reason::interrupted:
             if (signals.interrupted(p.on_signal != patience::signal::ends) && p.on_signal != patience::signal::endures)
                 return dequeue(s) ? ended::signal : ended::woken;
-            if (looks_up && rt::interruption_errno(false) != 0) return dequeue(s) ? ended::interrupted : ended::woken;
+            if (looks_up && rt::interruption_errno(false) != 0) return broken_off(s);
             break;
         }
     }
