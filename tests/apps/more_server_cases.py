@@ -218,4 +218,4 @@ def named(place, port, behind, certificate):
 @case
 def redis(place, port, behind, certificate):
     return Given([program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--io-threads", "4", "--io-threads-do-reads", "yes",
-                  "--dir", place], port, protocols.redis, dated=True)
+                  "--dir", place], port, protocols.redis, dated=True, real_threads=("jemalloc_bg_thd",))

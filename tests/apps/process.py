@@ -75,10 +75,10 @@ class Running:
             return []
         return [[name for name, _ in threads], *(names for _, children in threads for child in children for names in self.threads(child))]
 
-    def strangers(self):
-        """Kernel threads that are neither a process's first nor weft's. One that has just begun has not got its name yet."""
+    def strangers(self, known=()):
+        """Kernel threads that are neither a process's first nor weft's nor known. One that has just begun has not got its name yet."""
         deadline = time.monotonic() + NAMED_S
-        while (found := [name for names in self.threads() for name in names[1:] if not is_helper(name)]) and time.monotonic() < deadline:
+        while (found := [name for names in self.threads() for name in names[1:] if not is_helper(name) and name not in known]) and time.monotonic() < deadline:
             time.sleep(0.01)
         return found
 

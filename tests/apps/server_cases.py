@@ -24,6 +24,7 @@ class Given:
     stdin: typing.Any = None
     kept: int = 0  # descriptors that it keeps open after its clients have left, also bare
     also: list = dataclasses.field(default_factory=list)  # arguments of curl, one more client each
+    real_threads: tuple = ()  # names of threads that a library makes past everybody, by libc's own function
     dated: bool = False  # it prints times, numbers of processes and the like
 
 
@@ -91,6 +92,16 @@ def python_sqlite(place, port, _, certificate):
 @case
 def python_children(place, port, _, certificate):
     return Given(python("serve_jobs.py", port, "children"), port, protocols.http("/{i}", "/again/{i}"))
+
+
+@case
+def stunnel(place, port, behind, certificate):
+    """TLS to its clients, plain to the server behind."""
+    files = certificate(place)
+    settings = write(place, "stunnel.conf", f"foreground = yes\npid =\ndebug = 4\n[service]\naccept = 127.0.0.1:{port}\n"
+                     f"connect = 127.0.0.1:{behind}\ncert = {files[0]}\nkey = {files[1]}\n")
+    return Given([program("stunnel4"), settings], port, protocols.behind, trust(files[0]),
+                 also=[["--cacert", files[0], f"https://localhost:{port}/body/200000/curl"]])
 
 
 @case

@@ -22,7 +22,7 @@ import more_server_cases
 import server_cases
 
 CASES = server_cases.CASES | more_server_cases.CASES
-LISTS = {"list": server_cases.CASES, "list-few": ("python_files", "microsocks", "memcached"), "list-more": more_server_cases.CASES}
+LISTS = {"list": server_cases.CASES, "list-few": ("python_files", "stunnel", "memcached"), "list-more": more_server_cases.CASES}
 READY_S, CALM_S = 30, 20
 RSS_FACTOR, RSS_SLACK_KIB = 1.5, 24 * 1024  # over bare: the program's own, and weft with its hub
 WEFT_OWN = 8  # descriptors: what each kernel thread of weft's has
@@ -59,8 +59,7 @@ async def serve(server, given, clients, rounds, one_thread):
     def one_kernel_thread():
         threads = server.threads()
         figures["threads"] = max(figures["threads"], sum(map(len, threads)))
-        strangers = server.strangers()
-        if one_thread and strangers:
+        if one_thread and (strangers := server.strangers(given.real_threads)):
             raise Trouble(f"{len(strangers)} kernel threads of the program's: {sorted(set(strangers))}")
 
     figures = {"threads": 0}
