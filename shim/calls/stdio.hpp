@@ -59,7 +59,11 @@ private:
 /// The call `c` on `f`, on a fiber. `satisfied(*f)`: the buffer alone does.
 template <call c, locking l, class Satisfied, class... A>
 auto served_on(FILE* f, Satisfied satisfied, A... arguments) {
-    const auto waits = [=]() noexcept { return file::nature_of(*f) != file::nature::plain && !satisfied(*f); };
+    const auto waits = [=]() noexcept {
+        // libc's inner write is a cancellation point, whatever it writes to.
+        if (__builtin_expect(rt::this_thread_state.end_wanted.load(std::memory_order_relaxed), 0) != 0) return true;
+        return file::nature_of(*f) != file::nature::plain && !satisfied(*f);
+    };
     const bool locks = l == locking::yes && (f->_flags & file::locked_by_caller) == 0;
     if (!waits() && (!locks || (stdio_lock::is_free(f) && !file::is_locked(*f)))) return real_of<c>()(arguments...);
     const use here(f, locks);

@@ -144,7 +144,6 @@ void call_handler_here(info_handler handler, int number, siginfo_t* info, void* 
     } else {
         call_marked(s, nullptr, handler, number, info, context);
     }
-    ending::after_handler(context);
 }
 
 void take_alternate_stack(stack_t& own) noexcept {
@@ -179,7 +178,6 @@ void call_here_on_own_stack(stack_t& own, const stack_t& kernels, info_handler h
                             void* context) {
     if (!is_on(kernels, here())) {
         call_on_own_stack(own, handler, flags, number, info, context);
-        ending::after_handler(context);
         return;
     }
     // Ours lies on weft's stack, which the next fault on this kernel thread uses too: the thread must not be suspended meanwhile.
@@ -194,7 +192,6 @@ void call_here_on_own_stack(stack_t& own, const stack_t& kernels, info_handler h
     }
     if (top == nullptr) call(nullptr, handler, number, info, context);
     else call_marked(range, top, handler, number, info, context);
-    ending::after_handler(context);
 }
 
 bool on_own_alternate_stack() noexcept {

@@ -5,6 +5,7 @@
 #include "core/signal_handlers.hpp"
 #include "core/signal_receiver.hpp"
 #include "core/trap.hpp"
+#include "threads/exit.hpp"
 
 #include "core/signal_point.hpp"
 #include "core/sys.hpp"
@@ -120,6 +121,7 @@ void on_signal(int number, siginfo_t* info, void* p) noexcept {
     if (postpone(number, *info, context)) return;
     if (several.load(std::memory_order_relaxed)) arrives_for_one(number, *info, context, h);
     else arrives_for_main(number, *info, context, *h);
+    ending::after_handler(p);
 }
 
 void wait::begin() noexcept {

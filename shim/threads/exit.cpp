@@ -3,6 +3,7 @@
 
 #include "core/real.hpp"
 #include "core/serve.hpp"
+#include "core/signals.hpp"
 #include "threads/futex.hpp"
 
 #include "core/carrier.hpp"
@@ -166,7 +167,8 @@ void handler_has_left() noexcept {
 void after_handler(void* context) noexcept {
     const rt::thread_state& here = rt::this_thread_state;
     if (here.end_wanted.load(std::memory_order_relaxed) != rt::end_begun || here.inside != 0 || rt::carrier_state().within) return;
-    end_interrupted(context);
+    const auto& registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
+    if (!signals::is_weft(static_cast<std::uintptr_t>(registers[REG_RIP]))) end_interrupted(context);
 }
 
 void end_interrupted(void* context) noexcept {

@@ -21,7 +21,7 @@ void handler_has_left() noexcept;
 
 /// The running code, which is the program's, was interrupted at `context` by a signal whose handler is about to return: the thread ends there.
 void end_interrupted(void* context) noexcept;
-/// A handler of the program that interrupted the running code has returned, or left.
+/// The same if a handler of the program has ended the thread meanwhile.
 void after_handler(void* context) noexcept;
 
 } // namespace weft::shim::ending
