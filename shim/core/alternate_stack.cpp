@@ -14,7 +14,6 @@
 #include <cstdint>
 #include <utility>
 
-#include <sys/auxv.h>
 #include <ucontext.h>
 
 extern "C" [[gnu::visibility("hidden")]] bool weft_call_on_stack(void* top, weft::shim::signals::info_handler handler, int number, siginfo_t* info,
@@ -65,11 +64,9 @@ int fail_with(int error) noexcept {
     return -1;
 }
 
-/// As the kernel has it.
-std::size_t smallest() noexcept {
-    constexpr unsigned long always = 2048;
-    return std::max(always, ::getauxval(AT_MINSIGSTKSZ));
-}
+
+/// As the kernel has it, where a process has not asked for the widest registers (AT_MINSIGSTKSZ counts those, too).
+constexpr std::size_t smallest = 2048;
 
 /// Calls it on that stack, with real calls only.
 void call_marked(const stack_t& s, void* top, info_handler handler, int number, siginfo_t* info, void* context) {
@@ -95,7 +92,7 @@ int set_own(stack_t& own, const stack_t* wanted, stack_t* old) noexcept {
         if (used) return fail_with(EPERM);
         if (mode != 0 && mode != SS_ONSTACK && mode != SS_DISABLE) return fail_with(EINVAL);
         if (mode == SS_DISABLE) own = {nullptr, static_cast<int>(flags), 0};
-        else if (wanted->ss_size < smallest()) return fail_with(ENOMEM);
+        else if (wanted->ss_size < smallest) return fail_with(ENOMEM);
         else own = {wanted->ss_sp, static_cast<int>(flags & ~unsigned{SS_ONSTACK}), wanted->ss_size};
     }
     if (old != nullptr) {

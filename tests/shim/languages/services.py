@@ -101,6 +101,7 @@ def socket_servers():
                 self.wfile.write(line.upper())
 
     for kind in (socketserver.ThreadingTCPServer, socketserver.ThreadingUnixStreamServer):
+        kind.request_queue_size = 50
         with tempfile.TemporaryDirectory() as directory:
             address = os.path.join(directory, "s") if "Unix" in kind.__name__ else ("127.0.0.1", 0)
             with kind(address, Echo) as server:
