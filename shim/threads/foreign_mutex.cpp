@@ -29,11 +29,36 @@ std::uint32_t* fiber_of(pthread_mutex_t* m) noexcept {
     return reinterpret_cast<std::uint32_t*>(&m->__data.__spins);
 }
 
+/// The number that libc's functions write as the owner's. Fibers may unlock on another kernel thread than they locked on, so theirs is that of their
+/// hub's first one; but with priority inheritance the kernel has it to be the caller's.
+std::uint32_t owner_tid(int kind) noexcept {
+    const rt::fiber_core* const f = rt::this_thread_state.running;
+    return f == nullptr || (kind & inherit_bit) != 0 ? this_tid() : static_cast<std::uint32_t>(f->owner->home_tid());
+}
+
+/// While it lives, libc takes the calling thread for the one of that number.
+class as_owner {
+public:
+    explicit as_owner(int kind) noexcept : before_(this_tid()), now_(tid_offset == 0 ? before_ : owner_tid(kind)) {
+        if (now_ != before_) write(now_);
+    }
+    ~as_owner() {
+        if (now_ != before_) write(before_);
+    }
+    as_owner(const as_owner&) = delete;
+    as_owner& operator=(const as_owner&) = delete;
+
+private:
+    static void write(std::uint32_t tid) noexcept { asm volatile("movl %0, %%fs:(%1)" : : "r"(tid), "r"(tid_offset) : "memory"); }
+    std::uint32_t before_, now_;
+};
+
 /// Whether the calling kernel thread has it, by whichever of its fibers.
 bool is_on_this_thread(pthread_mutex_t* m) noexcept {
-    if ((kind_of(m) & (robust_bit | inherit_bit)) == 0)
-        return static_cast<std::uint32_t>(__atomic_load_n(&m->__data.__owner, __ATOMIC_RELAXED)) == this_tid();
-    return (static_cast<std::uint32_t>(__atomic_load_n(&m->__data.__lock, __ATOMIC_RELAXED)) & FUTEX_TID_MASK) == this_tid();
+    const int kind = kind_of(m);
+    if ((kind & (robust_bit | inherit_bit)) == 0)
+        return static_cast<std::uint32_t>(__atomic_load_n(&m->__data.__owner, __ATOMIC_RELAXED)) == owner_tid(kind);
+    return (static_cast<std::uint32_t>(__atomic_load_n(&m->__data.__lock, __ATOMIC_RELAXED)) & FUTEX_TID_MASK) == owner_tid(kind);
 }
 
 bool is_a_siblings(pthread_mutex_t* m, std::uint32_t me) noexcept {
@@ -41,8 +66,14 @@ bool is_a_siblings(pthread_mutex_t* m, std::uint32_t me) noexcept {
 }
 
 int real_lock(pthread_mutex_t* m, const limit& until) noexcept {
+    const as_owner me(kind_of(m));
     if (until.at == nullptr) return real().pthread_mutex_lock(m);
     return real().pthread_mutex_clocklock(m, until.clock, until.at);
+}
+
+int real_trylock(pthread_mutex_t* m) noexcept {
+    const as_owner me(kind_of(m));
+    return real().pthread_mutex_trylock(m);
 }
 
 int taken(pthread_mutex_t* m, std::uint32_t me, int result) noexcept {
@@ -96,7 +127,7 @@ void hand_over(pthread_mutex_t* m) noexcept {
     if (first == nullptr) return;
     // A green thread's own list says what it has (robust.hpp), so nobody can take it for another.
     if (first->thread_id == this_tid() && rt::this_thread_state.thread == nullptr) {
-        const int result = real().pthread_mutex_trylock(m);
+        const int result = real_trylock(m);
         first->handed = result != EBUSY; // else it will see who was faster
         if (first->handed) first->result = taken(m, first->owner, result);
     }
@@ -114,7 +145,7 @@ int lock(pthread_mutex_t* m, const limit& until) noexcept {
         if (!is_a_siblings(m, me)) {
             // A lock that is this very fiber's or thread's own is libc's to judge.
             if (!may_suspend()) return taken(m, me, real_lock(m, until));
-            const int result = is_on_this_thread(m) ? real_lock(m, until) : real().pthread_mutex_trylock(m);
+            const int result = is_on_this_thread(m) ? real_lock(m, until) : real_trylock(m);
             if (waited && (result == 0 || result == EOWNERDEAD)) keep_others_awake(m);
             if (result != EBUSY) return taken(m, me, result);
             if (const int error = until.refusal(); error != 0) return error;
@@ -139,12 +170,16 @@ int lock(pthread_mutex_t* m, const limit& until) noexcept {
 
 int trylock(pthread_mutex_t* m) noexcept {
     const std::uint32_t me = this_owner(true);
-    return is_a_siblings(m, me) ? EBUSY : taken(m, me, real().pthread_mutex_trylock(m));
+    return is_a_siblings(m, me) ? EBUSY : taken(m, me, real_trylock(m));
 }
 
 int unlock(pthread_mutex_t* m) noexcept {
     if (is_a_siblings(m, this_owner(true)) && (kind_of(m) & 3) != 0) return EPERM;
-    const int result = real().pthread_mutex_unlock(m);
+    int result = 0;
+    {
+        const as_owner me(kind_of(m));
+        result = real().pthread_mutex_unlock(m);
+    }
     if (result == 0) hand_over(m);
     return result;
 }
