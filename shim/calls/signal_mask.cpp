@@ -44,7 +44,12 @@ bool is_number(int number) noexcept { return number > 0 && number <= signals::la
 
 int change(int how, const sigset_t* set, sigset_t* old) noexcept {
     receiver* const me = asking();
-    if (me == nullptr) return real().pthread_sigmask(how, set, old);
+    if (me == nullptr) {
+        sigset_t passing{};
+        if (set != nullptr) passing = *set;
+        if (how != SIG_UNBLOCK) trap::let_through(passing);
+        return real().pthread_sigmask(how, set == nullptr ? nullptr : &passing, old);
+    }
     const bits before = me->mask;
     if (set != nullptr) {
         bits mask = before;

@@ -8,6 +8,7 @@
 #include "core/real.hpp"
 #include "core/signals.hpp"
 #include "core/trap_futex.hpp"
+#include "threads/tid.hpp"
 
 #include "core/log.hpp"
 #include "core/sys.hpp"
@@ -203,6 +204,9 @@ void on_trapped_call(siginfo_t& info, ucontext_t& context) noexcept {
     syscalls::policy served = nullptr;
     if (!signals::is_weft(static_cast<std::uintptr_t>(r[REG_RIP])))
         served = number == SYS_futex && waits_for_word(all) ? wait_for_word : syscalls::find(number);
+    // A signal to oneself comes at that instruction: made from here, it would interrupt weft's code.
+    if ((number == SYS_tgkill && !tid::is_green(static_cast<pid_t>(all[1]))) || (number == SYS_tkill && !tid::is_green(static_cast<pid_t>(all[0]))))
+        served = nullptr;
     if (served == nullptr) {
         send_back(context, info);
         return;
