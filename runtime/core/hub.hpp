@@ -62,7 +62,7 @@ public:
         if (--unwaited_ == 0) end_long_turn();
     }
     /// The running fiber is about to wait, as many may do: what the next but one needs is to be in the cache when its turn comes.
-    void fetch_next() const noexcept { ready_.fetch(); }
+    [[gnu::always_inline]] void fetch_next() const noexcept { ready_.fetch(); }
     /// Makes a parked or fresh fiber of this hub ready. Any thread.
     void make_ready(fiber_core& f) noexcept {
         const fiber_core* const running = this_thread_state.running;

@@ -210,8 +210,12 @@ template <type t>
 }
 
 /// False: nothing was done.
-bool lock_quickly(pthread_mutex_t* m) noexcept { return __builtin_expect(kind_of(m) == normal, 1) && lock_at_once<normal>(m); }
-bool unlock_quickly(pthread_mutex_t* m) noexcept { return __builtin_expect(kind_of(m) == normal, 1) && unlock_at_once<normal>(m); }
+[[gnu::always_inline]] inline bool lock_quickly(pthread_mutex_t* m) noexcept {
+    return __builtin_expect(kind_of(m) == normal, 1) && lock_at_once<normal>(m);
+}
+[[gnu::always_inline]] inline bool unlock_quickly(pthread_mutex_t* m) noexcept {
+    return __builtin_expect(kind_of(m) == normal, 1) && unlock_at_once<normal>(m);
+}
 
 bool is_plainly_recursive(pthread_mutex_t* m) noexcept { return kind_of(m) == recursive && gate::is_on(family::locks); }
 bool lock_recursive_quickly(pthread_mutex_t* m) noexcept { return is_plainly_recursive(m) && lock_at_once<recursive>(m); }
