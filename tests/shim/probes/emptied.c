@@ -328,7 +328,7 @@ PROBE(given_a_time_limit) {
 
 PROBE(given_a_mark) {
     label("recv.flags/emptied/mark");
-    TALKER { put(talk, "ab"); delay(120); put(talk, "cd"); await_order(); put(talk, "ef"); delay(300); put(talk, "end"); delay(100); }
+    TALKER { delay(60); put(talk, "ab"); delay(120); put(talk, "cd"); await_order(); put(talk, "ef"); delay(300); put(talk, "end"); delay(100); }
     const int fd = emptied();
     int mark = 4;
     setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &mark, sizeof mark);
