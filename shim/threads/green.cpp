@@ -269,7 +269,11 @@ int try_join(green_thread& t, void** result) noexcept {
 
 int join(green_thread& t, void** result, clockid_t clock, const timespec* at) {
     green_thread* const me = self();
-    if (me == &t || (me != nullptr && me->joiner.load(std::memory_order_acquire) == &t)) return EDEADLK;
+    if (me == &t) return EDEADLK;
+    // Two that wait for each other; not if the other one has been cancelled and so leaves its wait.
+    if (me != nullptr && me->joiner.load(std::memory_order_acquire) == &t &&
+        rt::tls_frame::state_of(reinterpret_cast<char*>(t.id)).end_wanted.load(std::memory_order_acquire) == 0)
+        return EDEADLK;
     if (t.detached.load(std::memory_order_acquire)) return EINVAL;
     if (at != nullptr && (at->tv_nsec < 0 || at->tv_nsec >= 1'000'000'000)) return EINVAL;
     green_thread* nobody = nullptr;
