@@ -76,14 +76,14 @@ int sleep_for(pthread_rwlock_t* l, bool writes, const limit& until, std::uint32_
 int take(pthread_rwlock_t* l, bool writes, const limit& until) noexcept {
     const bool shared = is_shared(l);
     const std::uint32_t me = this_owner(shared);
+    // libc, which knows the kernel thread only, looks at the time limit first.
+    if (until.at != nullptr && (until.at->tv_nsec < 0 || until.at->tv_nsec >= 1'000'000'000)) return EINVAL;
+    if (writer_of(l) == me) return EDEADLK;
     if (!may_suspend()) {
         const int result = block(l, writes, until);
         if (writes && result == 0) set_writer(l, me);
         return result;
     }
-    // libc, which knows the kernel thread only, looks at the time limit first.
-    if (until.at != nullptr && (until.at->tv_nsec < 0 || until.at->tv_nsec >= 1'000'000'000)) return EINVAL;
-    if (writer_of(l) == me) return EDEADLK;
     const bool must_queue = !writes && prefers_writers(l) && !shared && bucket_of(l).sleepers.load(std::memory_order_relaxed) != 0;
     if (!must_queue)
         if (const int result = try_for(l, writes, me); result != EBUSY) return result;
