@@ -86,7 +86,8 @@ int interruption_errno(bool mark) noexcept {
     fiber_core* f = this_thread_state.running;
     if (f == nullptr) return 0;
     thread_state& here = this_thread_state;
-    if (__builtin_expect(here.end_wanted.load(std::memory_order_relaxed), 0) != 0 && here.may_end != 0 && tls_frame::heeds_end()) {
+    const bool end_wanted = __builtin_expect(here.end_wanted.load(std::memory_order_relaxed), 0) != 0;
+    if (end_wanted && here.may_end != 0 && f->deferrals == 0 && tls_frame::heeds_end()) {
         if (mark) here.broken_off = 1;
         return ECANCELED;
     }

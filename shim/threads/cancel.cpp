@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// pthread_cancel and its kin for green threads. State and type are where libc has them, in its own word of the frame, since libc's functions change
-// them too; only that somebody has cancelled the thread is noted elsewhere (core/cancel.hpp).
+// pthread_cancel and its kin for green threads. State and type are where libc has them, in its own word of the frame, since libc's functions
+// change them too; only that somebody has cancelled the thread is noted elsewhere (core/cancel.hpp).
 #include "core/cancel.hpp"
 
 #include "core/serve.hpp"
@@ -66,7 +66,8 @@ bool has_begun_to_end() noexcept { return rt::this_thread_state.end_wanted.load(
 
 /// With the asynchronous type, a request is heeded in any call that may change something about it.
 void at_change() {
-    if (rt::this_thread_state.end_wanted.load(std::memory_order_relaxed) != 0 && may_unwind() && is_asynchronous(word_of(*green::self()))) end_here();
+    if (rt::this_thread_state.end_wanted.load(std::memory_order_relaxed) == 0 || !may_unwind()) return;
+    if (is_asynchronous(word_of(*green::self()))) end_here();
 }
 
 // --- A thread that computes on another kernel thread ---
@@ -87,10 +88,11 @@ void on_cancel_signal(int number, siginfo_t* info, void* context) {
     const rt::thread_state& here = rt::this_thread_state;
     if (info->si_code != SI_QUEUE || info->si_value.sival_ptr != &libcs) {
         if (libcs.handler != nullptr) libcs.handler(number, info, context);
-    } else if (green::self() != nullptr && here.end_wanted.load(std::memory_order_relaxed) == rt::end_requested && !rt::carrier_state().within && may_unwind() &&
-               is_asynchronous(word_of(*green::self())) && !signals::is_weft(static_cast<std::uintptr_t>(registers[REG_RIP]))) {
-        ending::end_interrupted(context);
+        return;
     }
+    if (green::self() == nullptr || here.end_wanted.load(std::memory_order_relaxed) != rt::end_requested) return;
+    if (rt::carrier_state().within || !may_unwind() || signals::is_weft(static_cast<std::uintptr_t>(registers[REG_RIP]))) return;
+    if (is_asynchronous(word_of(*green::self()))) ending::end_interrupted(context);
 }
 
 void interrupt(const green_thread& t) noexcept {

@@ -40,7 +40,9 @@ namespace {
 __jmp_buf_tag* jump_of(__pthread_unwind_buf_t& place) noexcept { return reinterpret_cast<__jmp_buf_tag*>(&place); }
 
 /// Where libc's unwinding goes when `place` is done with: the one registered before.
-__pthread_unwind_buf_t*& outer(__pthread_unwind_buf_t& place) noexcept { return reinterpret_cast<__pthread_unwind_buf_t*&>(place.__pad[0]); }
+__pthread_unwind_buf_t*& outer(__pthread_unwind_buf_t& place) noexcept {
+    return reinterpret_cast<__pthread_unwind_buf_t*&>(place.__pad[0]);
+}
 
 // Of a jmp_buf on x86-64: where the stack pointer and the address to go to lie, and how libc disguises them.
 constexpr std::size_t frame_at = 1, stack_at = 6, address_at = 7;
@@ -174,7 +176,8 @@ void after_handler(void* context) noexcept {
 void end_interrupted(void* context) noexcept {
     auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
     constexpr std::uintptr_t red_zone = 128;
-    auto* const top = reinterpret_cast<std::uintptr_t*>((static_cast<std::uintptr_t>(registers[REG_RSP]) - red_zone) & ~std::uintptr_t{15}) - 2;
+    const std::uintptr_t below = static_cast<std::uintptr_t>(registers[REG_RSP]) - red_zone;
+    auto* const top = reinterpret_cast<std::uintptr_t*>(below & ~std::uintptr_t{15}) - 2;
     top[0] = static_cast<std::uintptr_t>(registers[REG_RIP]);
     top[1] = static_cast<std::uintptr_t>(registers[REG_RSP]);
     registers[REG_RSP] = static_cast<greg_t>(reinterpret_cast<std::uintptr_t>(top));
