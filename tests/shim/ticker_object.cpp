@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Preloaded beside the shim: a second fiber, which counts while the program's own waits. So a plain C program has its calls served as
-// in a program of many threads, and can say whether the hub stood still meanwhile (see probes/probe.h).
-#include <weft/fiber.hpp>
-
+// Preloaded beside the shim: a second thread, so a green one, which counts while the program's own waits. So a plain C program has its calls
+// served as in a program of many threads, and can say whether the hub stood still meanwhile (see probes/probe.h).
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <csignal>
 
+#include <pthread.h>
 #include <unistd.h>
 
 namespace {
@@ -21,16 +22,24 @@ std::int64_t now() { return clock::now().time_since_epoch().count(); }
 /// The time since the last tick counts as a pause too.
 void note_pause() { longest_ns = std::max<std::int64_t>(longest_ns, now() - last_ns); }
 
+void* tick(void*) {
+    for (;;) {
+        usleep(2000);
+        note_pause();
+        last_ns = now();
+        ++ticks;
+    }
+}
+
+/// No signal is its business, and no cancellation finds it.
 [[gnu::constructor]] void start() {
     last_ns = now();
-    weft::spawn([] {
-        for (;;) {
-            weft::this_fiber::sleep_for(std::chrono::milliseconds(2));
-            note_pause();
-            last_ns = now();
-            ++ticks;
-        }
-    });
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    if (pthread_create(&thread, nullptr, tick, nullptr) == 0) pthread_detach(thread);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 } // namespace
