@@ -93,4 +93,15 @@ private:
     std::int64_t ns_ = never_ns;
 };
 
+namespace rt {
+
+/// A deadline at a time of any clock; of clocks other than std's two, as they stand now.
+template <class Clock, class Duration>
+deadline deadline_at(const std::chrono::time_point<Clock, Duration>& t) {
+    if constexpr (std::is_constructible_v<deadline, const std::chrono::time_point<Clock, Duration>&>) return deadline(t);
+    else return deadline(t - Clock::now());
+}
+
+} // namespace rt
+
 } // namespace weft

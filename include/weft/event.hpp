@@ -35,7 +35,7 @@
 /// @endcode
 namespace weft {
 
-/// A flag to wait for. Not copied nor moved; not destroyed while somebody waits.
+/// A flag to wait for. Not copied nor moved. It may be destroyed as soon as set() has returned, or a wait: neither touches it later.
 class WEFT_API event {
 public:
     constexpr event() noexcept = default;
@@ -49,10 +49,9 @@ public:
     /// Waits until it is set. False: the deadline came first.
     bool wait(deadline d = {});
     /// Ready while it is set.
-    operator waitable();
+    operator waitable() const;
 
 private:
-    mutable rt::spinlock lock_;
     bool set_ = false;
     rt::wait_list waiting_;
 };

@@ -138,7 +138,7 @@ public:
     [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
 
     /// Ready while there is something to get, or shut down.
-    operator waitable() { return waitable(static_cast<queue_core*>(&core_), queue_core::watching); }
+    operator waitable() const { return waitable(static_cast<queue_core*>(const_cast<Core*>(&core_)), queue_core::watching); }
 
 private:
     template <class U>

@@ -7,6 +7,7 @@
 #include <weft/export.hpp>
 
 #include <functional>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -96,12 +97,27 @@ auto with_timeout(deadline d, F&& fn, Args&&... args) -> std::invoke_result_t<F,
 
 /// The same, but a deadline of this call (not of an outer scope) gives `otherwise.value`.
 template <class T, class F, class... Args>
+    requires(!std::is_void_v<std::invoke_result_t<F, Args...>>)
 auto with_timeout(deadline d, value_on_timeout<T> otherwise, F&& fn, Args&&... args)
     -> std::common_type_t<T, std::invoke_result_t<F, Args...>> {
     timeout limit(d);
     try {
         decltype(auto) result = std::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
         if (!rt::scope_access::unheard(limit)) return std::forward<decltype(result)>(result);
+    } catch (const timeout_error& e) {
+        if (!e.is(limit)) throw;
+    }
+    return std::move(otherwise.value);
+}
+
+/// Of a function that returns nothing: `otherwise.value` at the deadline, nothing if it returned in time.
+template <class T, class F, class... Args>
+    requires std::is_void_v<std::invoke_result_t<F, Args...>>
+std::optional<T> with_timeout(deadline d, value_on_timeout<T> otherwise, F&& fn, Args&&... args) {
+    timeout limit(d);
+    try {
+        std::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
+        if (!rt::scope_access::unheard(limit)) return std::nullopt;
     } catch (const timeout_error& e) {
         if (!e.is(limit)) throw;
     }

@@ -16,6 +16,7 @@
 #include <weft/fiber.hpp>
 #include <weft/hub.hpp>
 #include <weft/io.hpp>
+#include <weft/local.hpp>
 #include <weft/patch.hpp>
 #include <weft/pool.hpp>
 #include <weft/queue.hpp>

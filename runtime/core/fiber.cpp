@@ -3,6 +3,7 @@
 
 #include "core/carrier.hpp"
 #include "core/hub.hpp"
+#include "core/local_table.hpp"
 #include "core/registry.hpp"
 #include "core/signal_point.hpp"
 #include "core/tls_frame.hpp"
@@ -152,9 +153,11 @@ void fiber_core::body() noexcept {
     started.store(true, std::memory_order_release);
     carrier_state().selector = this_thread_state.fiber_selector;
     run_task();
+    if (locals != nullptr) end_locals(*this);
     if (frame != nullptr) {
         const program_runs destructors;
         tls_frame::end();
+        if (locals != nullptr) end_locals(*this); // what those made
     }
     carrier_state().selector = 0;
 }

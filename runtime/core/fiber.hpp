@@ -19,6 +19,7 @@
 namespace weft::rt {
 
 class hub;
+class local_table;
 class tls_frame;
 
 enum class fiber_state : std::uint8_t {
@@ -103,6 +104,7 @@ public:
     std::atomic<std::uint32_t> references{1};
     std::uint64_t id;
     task_base* task = nullptr;
+    local_table* locals = nullptr;   // its fiber_locals' values, once it has any
     struct : timer {
         fiber_core* self = nullptr;
     } start_timer;                   // spawn_later

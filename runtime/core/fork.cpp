@@ -35,6 +35,7 @@ void after_fork_in_child() noexcept {
     hub_registry::for_each([&](hub& h) { h.bury(&h == survivor ? this_thread_state.running : nullptr); });
     hub_registry::after_fork(survivor);
     stacks_after_fork();
+    reset_lasting_locks();
     tls_frame::after_fork();
     watchdog::after_fork();
     readiness::after_fork();

@@ -9,6 +9,8 @@ namespace weft::rt {
 
 /// Registers the handlers, once.
 void watch_forks() noexcept;
+/// In the child: nobody holds any of them there.
+void reset_lasting_locks() noexcept;
 /// What the child does; also for children made by raw clone.
 void after_fork_in_child() noexcept;
 

@@ -19,11 +19,17 @@ wait_set::wait_set(std::vector<waitable> objects)
 }
 
 wait_set::~wait_set() {
-    for (std::size_t i = 0; i < objects_.size(); ++i) objects_[i].unwatch(entries_[i]);
+    for (std::size_t i = 0; i < objects_.size(); ++i) {
+        lock_.lock();
+        const bool told = entries_[i].told;
+        lock_.unlock();
+        if (!told) objects_[i].unwatch(entries_[i]); // who told of itself may be gone since
+    }
 }
 
 void wait_set::completed(entry& e) noexcept {
     const std::lock_guard hold(lock_);
+    e.told = true;
     (last_ == nullptr ? first_ : last_->later) = &e;
     last_ = &e;
     waiting_.wake_one();

@@ -4,38 +4,66 @@
 
 namespace weft {
 
-condition_variable::link::link(condition_variable& c) : waiter("a condition_variable", &c), of(c) {
-    const std::lock_guard hold(of.lock_);
-    of.waiting_.push(waiter.node);
+using rt::lasting_lock;
+
+condition_variable::link::link(condition_variable& c) noexcept : of(c) {
+    node.data = this;
+    const std::lock_guard hold(lasting_lock(&of));
+    of.waiting_.push(node);
 }
 
-/// Only where the lock's unlock threw is it still linked: then a notification that it took goes to the next.
+/// Only where the wait did not come about is it still linked: then a notification that it took goes to the next.
 condition_variable::link::~link() {
-    if (suspended) return;
+    bool passes_on = false;
     {
-        const std::lock_guard hold(of.lock_);
-        rt::wait_list::remove(waiter.node);
+        const std::lock_guard hold(lasting_lock(&of));
+        rt::wait_list::remove(node);
+        passes_on = notified;
     }
-    if (!waiter.abandon()) of.notify_one();
+    if (passes_on) of.notify_one();
 }
 
-rt::wake_reason condition_variable::suspend(link& l, deadline d) noexcept {
-    l.suspended = true;
-    const rt::wake_reason reason = l.waiter.suspend(d);
-    if (reason == rt::wake_reason::woken) return reason; // after notify_all the object may be gone; the node is out
-    const std::lock_guard hold(lock_);
-    rt::wait_list::remove(l.waiter.node);
+rt::wake_reason condition_variable::link::suspend(deadline d) noexcept {
+    rt::spinlock& lock = lasting_lock(&of);
+    rt::waiter w("a condition_variable", &of);
+    lock.lock();
+    if (notified) {
+        notified = false;
+        lock.unlock();
+        w.abandon();
+        return rt::wake_reason::woken;
+    }
+    suspended = &w;
+    lock.unlock();
+    const rt::wake_reason reason = w.suspend(d);
+    const std::lock_guard hold(lock);
+    rt::wait_list::remove(node);
+    notified = false;
     return reason;
 }
 
+/// Under the lock, when it is out of the list: whether the notification is its own.
+bool condition_variable::link::take() noexcept {
+    notified = true;
+    if (suspended == nullptr || suspended->wake()) return true;
+    notified = false; // it was killed or timed out first
+    return false;
+}
+
 void condition_variable::notify_one() noexcept {
-    const std::lock_guard hold(lock_);
-    waiting_.wake_one();
+    const std::lock_guard hold(lasting_lock(this));
+    while (rt::wait_node* n = waiting_.front()) {
+        rt::wait_list::remove(*n);
+        if (static_cast<link*>(n->data)->take()) return;
+    }
 }
 
 void condition_variable::notify_all() noexcept {
-    const std::lock_guard hold(lock_);
-    waiting_.wake_all();
+    const std::lock_guard hold(lasting_lock(this));
+    while (rt::wait_node* n = waiting_.front()) {
+        rt::wait_list::remove(*n);
+        static_cast<link*>(n->data)->take();
+    }
 }
 
 } // namespace weft

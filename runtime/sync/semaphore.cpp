@@ -26,7 +26,7 @@ std::size_t semaphore::count() const noexcept {
     return count_;
 }
 
-semaphore::operator waitable() {
+semaphore::operator waitable() const {
     static constexpr rt::watch_operations operations{
         [](void* object, rt::wait_node& n) noexcept {
             auto& self = *static_cast<semaphore*>(object);
@@ -39,7 +39,7 @@ semaphore::operator waitable() {
             const std::lock_guard hold(static_cast<semaphore*>(object)->lock_);
             rt::wait_list::remove(n);
         }};
-    return waitable(this, operations);
+    return waitable(const_cast<semaphore*>(this), operations);
 }
 
 } // namespace weft

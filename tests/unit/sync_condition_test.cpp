@@ -173,3 +173,129 @@ TEST_CASE("condition_may_be_destroyed_once_all_are_notified") {
     c.reset(); // the waiter has not returned yet
     CHECK(f.join(5s));
 }
+
+namespace {
+/// Its unlock() and lock() suspend the fiber.
+struct slow_lock {
+    weft::mutex m;
+    int unlocks = 0;
+    void lock() {
+        yield();
+        m.lock();
+        weft::this_fiber::sleep_for(1ms);
+    }
+    void unlock() {
+        weft::this_fiber::sleep_for(1ms);
+        ++unlocks;
+        m.unlock();
+        yield();
+    }
+};
+} // namespace
+
+TEST_CASE("condition_variable_lock_whose_unlock_suspends") {
+    slow_lock l;
+    weft::condition_variable changed;
+    bool ready = false;
+    auto f = weft::spawn([&] {
+        l.lock();
+        changed.wait(l, [&] { return ready; });
+        CHECK_FALSE(l.m.try_lock());
+        l.unlock();
+    });
+    auto g = weft::spawn([&] {
+        l.lock();
+        CHECK_FALSE(changed.wait(l, 1us)); // past when the unlock is done
+        changed.wait(l, 5s, [&] { return ready; });
+        l.unlock();
+    });
+    weft::this_fiber::sleep_for(10ms);
+    l.lock();
+    ready = true;
+    changed.notify_all();
+    l.unlock();
+    CHECK(f.join(10s));
+    CHECK(g.join(10s));
+    auto killed = weft::spawn([&] {
+        std::unique_lock hold(l);
+        try {
+            changed.wait(hold);
+        } catch (const weft::fiber_exit&) {
+            CHECK(hold.owns_lock());
+            throw;
+        }
+    });
+    for (const int before = l.unlocks; l.unlocks == before;) weft::this_fiber::sleep_for(100us);
+    killed.kill_async(); // in the midst of the unlock, or of the wait
+    CHECK(killed.join(10s));
+    CHECK(l.m.try_lock());
+    l.m.unlock();
+}
+
+TEST_CASE("condition_variable_notified_while_the_lock_is_given_up") {
+    struct notifying { // the notification comes between unlock and the wait
+        weft::condition_variable& c;
+        weft::mutex m;
+        void lock() { m.lock(); }
+        void unlock() {
+            m.unlock();
+            auto f = weft::spawn([this] { c.notify_one(); });
+            f.join();
+        }
+    };
+    weft::condition_variable changed;
+    notifying l{changed, {}};
+    l.lock();
+    CHECK(changed.wait(l, 5s));
+    l.unlock();
+}
+
+TEST_CASE("condition_variable_ended_by_a_stop_token") {
+    weft::mutex m;
+    weft::condition_variable changed;
+    std::stop_source source;
+    bool ready = false;
+    auto f = weft::spawn([&] {
+        std::unique_lock hold(m);
+        return changed.wait(hold, source.get_token(), [&] { return ready; });
+    });
+    auto g = weft::spawn([&] {
+        std::unique_lock hold(m);
+        return changed.wait_for(hold, source.get_token(), 10s, [&] { return ready; });
+    });
+    yield();
+    CHECK_FALSE(f.ready());
+    std::thread([&] { source.request_stop(); }).join();
+    CHECK_FALSE(f.get(5s));
+    CHECK_FALSE(g.get(5s));
+    std::unique_lock hold(m);
+    CHECK_FALSE(changed.wait(hold, source.get_token(), [&] { return ready; })); // stopped already
+    ready = true;
+    CHECK(changed.wait_until(hold, source.get_token(), std::chrono::system_clock::now(), [&] { return ready; }));
+    std::stop_source other;
+    ready = false;
+    CHECK_FALSE(changed.wait(hold, other.get_token(), 5ms, [&] { return ready; }));
+    CHECK(hold.owns_lock());
+}
+
+namespace {
+struct half_clock { // a TrivialClock that is not one of std's
+    using rep = long;
+    using period = std::milli;
+    using duration = std::chrono::duration<rep, period>;
+    using time_point = std::chrono::time_point<half_clock>;
+    static constexpr bool is_steady = true;
+    static time_point now() {
+        return time_point(std::chrono::duration_cast<duration>(std::chrono::steady_clock::now().time_since_epoch()) / 2);
+    }
+};
+} // namespace
+
+TEST_CASE("condition_variable_and_mutex_by_any_clock") {
+    weft::mutex m;
+    weft::condition_variable changed;
+    std::unique_lock hold(m);
+    CHECK(changed.wait_until(hold, half_clock::now() + 2ms) == std::cv_status::timeout);
+    CHECK_FALSE(m.try_lock_until(half_clock::now() + 2ms));
+    CHECK_FALSE(m.try_lock_until(half_clock::now() - 2ms));
+}

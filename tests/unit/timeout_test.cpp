@@ -222,3 +222,14 @@ TEST_CASE("timeout_made_before_a_threads_first_spawn_stays_in_force") {
     });
     CHECK(thread.get() == 0);
 }
+
+TEST_CASE("with_timeout_value_for_a_function_of_nothing") {
+    const auto late = weft::with_timeout(2ms, weft::value_on_timeout{7}, [] { weft::this_fiber::sleep_for(10s); });
+    REQUIRE(late.has_value());
+    CHECK(late == 7);
+    bool ran = false;
+    CHECK_FALSE(weft::with_timeout(10s, weft::value_on_timeout{std::string("late")}, [&](bool to) { ran = to; }, true).has_value());
+    CHECK(ran);
+    weft::timeout outer(2ms);
+    CHECK_THROWS_AS(weft::with_timeout(10s, weft::value_on_timeout{1}, [] { weft::this_fiber::sleep_for(10s); }), weft::timeout_error);
+}

@@ -5,10 +5,15 @@
 
 #include <weft/deadline.hpp>
 #include <weft/detail/waiter.hpp>
+#include <weft/export.hpp>
 
 #include <mutex>
 
 namespace weft::rt {
+
+/// A lock for that object which is not within it, so that whoever wakes, and whoever was woken or timed out, may take it when the
+/// other has destroyed the object. Objects share a few hundred; never hold two, nor call out while holding one.
+WEFT_API spinlock& lasting_lock(const void* object) noexcept;
 
 /// Suspends a waiter that is linked in a list, then takes it out under the list's lock; it touches nothing of the object
 /// before it has that lock, so a waker of another kernel thread is done with the object before the woken may destroy it. One of the

@@ -19,12 +19,38 @@
 namespace weft {
 
 namespace rt {
-template <class Range>
-wait_set set_of(Range&& objects) {
-    std::vector<waitable> all;
-    for (auto&& o : objects) all.push_back(static_cast<waitable>(o));
-    return wait_set(std::move(all));
+
+/// What to wait for in an element: it is waitable, or refers to one (a pointer of any kind, a std::reference_wrapper).
+template <class T>
+waitable waitable_of(T& element) {
+    if constexpr (std::is_convertible_v<T&, waitable>) return element;
+    else if constexpr (requires { *element; }) return waitable_of(*element);
+    else return waitable_of(element.get());
 }
+
+/// What stands for an element in an answer: a copy of it, or a waitable where it is an object that cannot be copied.
+template <class Range>
+using answer_t = std::conditional_t<std::copy_constructible<std::ranges::range_value_t<Range>>, std::ranges::range_value_t<Range>, waitable>;
+
+template <class Range>
+std::vector<answer_t<Range>> answers_of(Range&& objects) {
+    std::vector<answer_t<Range>> all;
+    if constexpr (std::ranges::sized_range<Range>) all.reserve(std::ranges::size(objects));
+    for (auto&& o : objects) {
+        if constexpr (std::copy_constructible<std::ranges::range_value_t<Range>>) all.emplace_back(std::forward<decltype(o)>(o));
+        else all.push_back(waitable_of(o));
+    }
+    return all;
+}
+
+template <class T>
+std::vector<waitable> waitables_of(std::vector<T>& objects) {
+    std::vector<waitable> all;
+    all.reserve(objects.size());
+    for (T& o : objects) all.push_back(waitable_of(o));
+    return all;
+}
+
 WEFT_API bool wait_until_quiet(deadline d);
 } // namespace rt
 
@@ -34,11 +60,13 @@ inline bool wait() { return rt::wait_until_quiet({}); }
 inline bool wait(deadline d) { return rt::wait_until_quiet(d); }
 
 /// Waits until `count` of the objects are ready (all of them by default) or the deadline; those that are, in order of completion.
+/// The range may hold handles, waitables, pointers to objects, or the objects themselves: then the answer is of waitables, which
+/// compare equal to the objects.
 template <std::ranges::input_range Range>
 auto wait(Range&& objects, deadline d = {}, std::size_t count = static_cast<std::size_t>(-1)) {
-    std::vector<std::ranges::range_value_t<Range>> given(std::ranges::begin(objects), std::ranges::end(objects));
-    rt::wait_set set(std::vector<waitable>(given.begin(), given.end()));
-    std::vector<std::ranges::range_value_t<Range>> ready;
+    auto given = rt::answers_of(objects);
+    rt::wait_set set(rt::waitables_of(given));
+    decltype(given) ready;
     while (ready.size() < count) {
         const std::size_t i = set.next(d);
         if (i == rt::wait_set::none) break;
@@ -56,7 +84,7 @@ template <class T>
 class ready_range {
 public:
     ready_range(std::vector<T> objects, deadline d)
-        : objects_(std::move(objects)), set_(std::vector<waitable>(objects_.begin(), objects_.end())), deadline_(d) {}
+        : objects_(std::move(objects)), set_(rt::waitables_of(objects_)), deadline_(d) {}
 
     class iterator {
     public:
@@ -89,8 +117,7 @@ private:
 
 template <std::ranges::input_range Range>
 auto iwait(Range&& objects, deadline d = {}) {
-    using T = std::ranges::range_value_t<Range>;
-    return ready_range<T>(std::vector<T>(std::ranges::begin(objects), std::ranges::end(objects)), d);
+    return ready_range<rt::answer_t<Range>>(rt::answers_of(objects), d);
 }
 inline ready_range<waitable> iwait(std::initializer_list<waitable> objects, deadline d = {}) {
     return ready_range<waitable>(std::vector<waitable>(objects), d);

@@ -7,7 +7,7 @@
 
 #include <cstddef>
 #include <memory>
-#include <span>
+#include <utility>
 #include <vector>
 
 namespace weft {
@@ -24,10 +24,42 @@ struct watch_operations {
 
 } // namespace rt
 
-/// Whatever `wait` and `iwait` can wait for: fibers, `event`, `async_result`, `semaphore`, queues. Each converts to it. It
-/// keeps handles alive; an object that is no handle must outlive it.
+/// Whatever `wait` and `iwait` can wait for: fibers, `event`, `async_result`, `semaphore`, queues, results of a threadpool,
+/// `subprocess`. Each converts to it. It keeps handles alive; an object that is no handle must outlive it.
+///
+/// A type of your own becomes one by a conversion operator that names what it is ready with: an event, say, or an
+/// async_result. Waiting for it takes nothing, and it is told once, in order of completion.
+///
+/// @code
+/// #include <weft/event.hpp>
+///
+/// class job { // a copyable handle
+/// public:
+///     void finish() const { state_->done.set(); }
+///     operator weft::waitable() const { return {state_->done, state_}; } // the second keeps the first alive
+///
+/// private:
+///     struct state {
+///         weft::event done;
+///     };
+///     std::shared_ptr<state> state_ = std::make_shared<state>();
+/// };
+///
+/// int main() {
+///     job a, b;
+///     weft::spawn([b] { b.finish(); });
+///     auto first = weft::wait({a, b}, std::chrono::seconds(1), 1); // {b}
+///     return first[0] == b ? 0 : 1;
+/// }
+/// @endcode
+///
+/// What has waiters of its own gives `watch_operations` instead: see `event` in runtime/sync.
 class waitable {
 public:
+    /// The same, and keeps `keep` as long as it lives itself.
+    waitable(waitable inner, std::shared_ptr<void> keep) : waitable(std::move(inner)) {
+        keep_ = std::move(keep);
+    }
     waitable(void* object, const rt::watch_operations& operations, std::shared_ptr<void> keep = nullptr)
         : object_(object), operations_(&operations), keep_(std::move(keep)) {}
 
@@ -63,6 +95,7 @@ private:
     struct entry : wait_node {
         wait_set* set = nullptr;
         entry* later = nullptr; // in the order of completion
+        bool told = false;      // it became ready; its object does not know it any more
     };
 
     void completed(entry& e) noexcept;
