@@ -10,6 +10,7 @@
 /// @endcode
 
 #include <weft/deadline.hpp>
+#include <weft/connection.hpp>
 #include <weft/errors.hpp>
 #include <weft/event.hpp>
 #include <weft/export.hpp>
@@ -20,6 +21,7 @@
 #include <weft/patch.hpp>
 #include <weft/pool.hpp>
 #include <weft/queue.hpp>
+#include <weft/server.hpp>
 #include <weft/sync.hpp>
 #include <weft/threadpool.hpp>
 #include <weft/timeout.hpp>
