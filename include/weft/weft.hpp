@@ -22,6 +22,7 @@
 #include <weft/pool.hpp>
 #include <weft/queue.hpp>
 #include <weft/server.hpp>
+#include <weft/subprocess.hpp>
 #include <weft/sync.hpp>
 #include <weft/threadpool.hpp>
 #include <weft/timeout.hpp>

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <weft/deadline.hpp>
+#include <weft/detail/child.hpp>
+#include <weft/errors.hpp>
+#include <weft/export.hpp>
+#include <weft/fiber.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <cstdio>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <sys/types.h>
+
+/// Other programs: started, fed, listened to and waited for. Only the calling fiber waits; where there is no shim, too.
+///
+/// A program is looked for in the PATH that it is given unless its name holds a slash. No descriptor of the parent's is open in it but the
+/// standard three and `pass_fds`. It is started with the caller's signal mask. SIGCHLD stays the program's: a child is watched and reaped by
+/// its pidfd. Of a program that nobody waits for any more no zombie stays for longer than until the next one is started.
+///
+/// Calls that wait take a deadline and throw `timeout_error` past it; kill and timeout scopes interrupt them. Failing system calls are
+/// std::system_error, with exec's errno where a program cannot be run (ENOENT, EACCES, ENOEXEC).
+///
+/// @code
+/// using weft::subprocess;
+/// std::string text = weft::check_output({"echo", "hello"}, {}, 5s);
+///
+/// weft::popen sort({"sort", "-n"}, {.stdin = subprocess::pipe, .stdout = subprocess::pipe});
+/// auto [out, err] = sort.communicate("3\n1\n2\n"); // however long
+/// int status = sort.wait();
+///
+/// auto done = weft::run({"sh", "-c", "exit 3"}, {.env = {{"LANG", "C"}}, .cwd = "/"});
+/// if (done.returncode != 3) done.check_returncode(); // throws called_process_error
+/// (void)status;
+/// @endcode
+namespace weft {
+
+/// A program and its arguments: from a list or range of strings, or one string, the program's name.
+class command {
+public:
+    command(std::initializer_list<std::string> words) : words_(words) {}
+    command(std::vector<std::string> words) noexcept : words_(std::move(words)) {}
+    command(std::string program) : words_{std::move(program)} {}
+    command(std::string_view program) : command(std::string(program)) {}
+    command(const char* program) : command(std::string(program)) {}
+    template <std::ranges::input_range Range>
+        requires(!std::convertible_to<Range, std::string_view> && !std::same_as<std::remove_cvref_t<Range>, command> &&
+                 std::constructible_from<std::string, std::ranges::range_reference_t<Range>>)
+    command(Range&& words) {
+        for (auto&& w : words) words_.emplace_back(w);
+    }
+    [[nodiscard]] std::vector<std::string>& words() noexcept { return words_; }
+
+private:
+    std::vector<std::string> words_;
+};
+
+/// The variables of a program's environment; unless something is said, those of this process when the program starts.
+class WEFT_API environment {
+public:
+    environment() noexcept = default;
+    /// These and no others.
+    environment(std::initializer_list<std::pair<std::string_view, std::string_view>> variables) { assign(variables); }
+    template <std::ranges::input_range Range>
+        requires(!std::same_as<std::remove_cvref_t<Range>, environment>)
+    environment(Range&& variables) {
+        assign(variables);
+    }
+    /// A copy of this process's, to be changed.
+    static environment current();
+
+    environment& set(std::string_view name, std::string_view value);
+    environment& unset(std::string_view name);
+    /// Whether it is this process's.
+    [[nodiscard]] bool inherited() const noexcept { return !variables_.has_value(); }
+    /// NAME=value each.
+    [[nodiscard]] std::vector<std::string> variables() const;
+
+private:
+    template <class Range>
+    void assign(Range&& variables) {
+        variables_.emplace();
+        for (const auto& [name, value] : variables) set(name, value);
+    }
+    std::optional<std::vector<std::string>> variables_;
+};
+
+/// What a standard stream of a program is: see the constants of `subprocess`, or a descriptor, which stays the caller's.
+class stdio {
+public:
+    enum class kind : unsigned char { inherit, pipe, devnull, to_stdout, descriptor };
+    constexpr stdio() noexcept = default;
+    constexpr stdio(int fd) noexcept : how_(kind::descriptor), fd_(fd) {}
+    constexpr explicit stdio(kind how) noexcept : how_(how) {}
+    [[nodiscard]] constexpr kind how() const noexcept { return how_; }
+    [[nodiscard]] constexpr int fd() const noexcept { return fd_; }
+
+private:
+    kind how_ = kind::inherit;
+    int fd_ = -1;
+};
+
+/// How to start a program. Members stay in this order.
+struct popen_options {
+    std::vector<std::string> args = {}; ///< program and arguments, where they are not given apart
+    environment env = {};               ///< all its variables
+    std::string cwd = {};               ///< its directory; empty: this process's
+    stdio stdin = {};                   ///< inherited unless it is said
+    stdio stdout = {};
+    stdio stderr = {};
+    bool new_session = false;           ///< setsid
+    int process_group = -1;             ///< joins that group; 0: one of its own
+    bool shell = false;                 ///< the first argument is a line for /bin/sh, the others its $0, $1, ...
+    bool close_fds = true;              ///< false: descriptors without close-on-exec stay open
+    std::vector<int> pass_fds = {};     ///< stay open under their number
+    bool restore_signals = true;        ///< SIGPIPE and SIGXFSZ as they are by default
+    // Of run and check_output only:
+    std::optional<std::string> input = {}; ///< what the program reads
+    bool capture_output = false;           ///< stdout and stderr are pipes
+    bool check = false;                    ///< throw called_process_error unless it ends with 0
+};
+
+/// The parent's end of a pipe to a program. It belongs to one fiber at a time; the descriptor blocks, as others see it.
+class WEFT_API child_stream {
+public:
+    child_stream() noexcept = default;
+    child_stream(const child_stream&) = delete;
+    child_stream& operator=(const child_stream&) = delete;
+    ~child_stream() { close(); }
+
+    [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
+    /// -1: it is closed, or the stream is no pipe.
+    [[nodiscard]] int fd() const noexcept { return fd_; }
+    /// All up to the end, or as much as `most` says. What was read before a deadline or an interruption is kept for the next call.
+    std::string read(std::size_t most = static_cast<std::size_t>(-1), deadline d = {});
+    /// What is there, at least a byte; empty at the end.
+    std::string read_some(std::size_t most = 65536, deadline d = {});
+    /// Up to a newline, with it; the rest at the end; then empty.
+    std::string read_line(deadline d = {});
+    /// All of it. Past the deadline some is written. Throws std::system_error (EPIPE) if nobody reads any more.
+    void write(std::string_view bytes, deadline d = {});
+    void close() noexcept;
+
+private:
+    friend class subprocess;
+    friend struct subprocess_state;
+    bool fill(deadline d);
+    long fill_now() noexcept;
+    std::string take(std::size_t n);
+
+    int fd_ = -1;
+    bool at_end_ = false;
+    std::string ahead_; // read, and not yet asked for
+};
+
+/// What `communicate` gives: all that the program wrote, for streams that are pipes.
+struct process_output {
+    std::string stdout;
+    std::string stderr;
+};
+
+/// A program ended with something else than 0.
+class WEFT_API called_process_error : public std::runtime_error {
+public:
+    called_process_error(const std::vector<std::string>& args, int returncode, process_output output);
+    /// As subprocess::wait's.
+    [[nodiscard]] int returncode() const noexcept { return returncode_; }
+    [[nodiscard]] const std::string& stdout() const noexcept { return output_->stdout; }
+    [[nodiscard]] const std::string& stderr() const noexcept { return output_->stderr; }
+
+private:
+    int returncode_;
+    std::shared_ptr<const process_output> output_;
+};
+
+/// What `run` gives.
+struct completed_process {
+    std::vector<std::string> args = {};
+    int returncode = 0; ///< as subprocess::wait's
+    std::string stdout = {};
+    std::string stderr = {};
+    /// Throws called_process_error unless it is 0.
+    void check_returncode() const {
+        if (returncode != 0) throw called_process_error(args, returncode, {stdout, stderr});
+    }
+};
+
+struct subprocess_state;
+
+/// A handle to a program that was started: counted and copyable. Dropping the last one closes the pipes; the program goes on.
+class WEFT_API subprocess {
+public:
+    /// The same, under the name that gevent has for it.
+    using popen = subprocess;
+
+    static constexpr stdio inherit{stdio::kind::inherit};     ///< this process's own
+    static constexpr stdio pipe{stdio::kind::pipe};           ///< to and from this process: stdin(), stdout(), stderr()
+    static constexpr stdio devnull{stdio::kind::devnull};     ///< /dev/null
+    static constexpr stdio to_stdout{stdio::kind::to_stdout}; ///< for stderr: where stdout goes
+
+    /// A handle to nothing; all but bool and == require a program.
+    subprocess() noexcept = default;
+    /// Starts a program. Throws std::invalid_argument without one.
+    template <int = 0> // so that for {.args = ...} the other one is meant
+    subprocess(command words, popen_options options = {}) : state_(start(words, options)) {}
+    explicit subprocess(popen_options options) : state_(start(options.args, options)) {}
+
+    explicit operator bool() const noexcept { return state_ != nullptr; }
+    [[nodiscard]] pid_t pid() const noexcept;
+    [[nodiscard]] const std::vector<std::string>& args() const noexcept;
+
+    /// The ends of the pipes asked for.
+    [[nodiscard]] child_stream& stdin() const noexcept;
+    [[nodiscard]] child_stream& stdout() const noexcept;
+    [[nodiscard]] child_stream& stderr() const noexcept;
+
+    /// Writes the input, closes stdin, reads all that the program writes into pipes, and waits for its end, all at the same time. Past the
+    /// deadline, or interrupted, nothing is lost: another call (without input) goes on. Throws std::logic_error for input without a pipe.
+    process_output communicate(std::string_view input = {}, deadline d = {}) const;
+    /// Waits for its end: its exit status, or the negative number of the signal that ended it.
+    int wait(deadline d = {}) const;
+    /// The same without waiting: nothing while it runs.
+    std::optional<int> poll() const;
+    [[nodiscard]] std::optional<int> returncode() const { return poll(); }
+
+    /// False: it has ended. Never reaches another process.
+    bool send_signal(int number) const;
+    bool terminate() const; ///< SIGTERM
+    bool kill() const;      ///< SIGKILL
+
+    /// `callback(subprocess)` runs in a fiber of the caller's hub when it has ended, also if that was before.
+    template <class F>
+        requires std::invocable<std::decay_t<F>&, subprocess>
+    void rawlink(F&& callback) const {
+        spawn({.name = "subprocess rawlink"}, [self = *this, fn = std::decay_t<F>(std::forward<F>(callback))]() mutable {
+            self.await_end({});
+            std::invoke(fn, self);
+        });
+    }
+
+    /// Ready when it has ended.
+    operator waitable() const;
+    friend bool operator==(const subprocess&, const subprocess&) noexcept = default;
+
+    /// Starts a program and waits for its end. If that fails, by the deadline or otherwise, the program is killed and waited for.
+    static completed_process run(command words, popen_options options = {}, deadline d = {});
+    /// The same: what it wrote to stdout. Throws called_process_error unless it ends with 0.
+    static std::string check_output(command words, popen_options options = {}, deadline d = {});
+
+private:
+    static std::shared_ptr<subprocess_state> start(command words, const popen_options& options);
+    bool await_end(deadline d) const;
+    std::shared_ptr<subprocess_state> state_;
+};
+
+/// Those of `subprocess`, without its name.
+using popen = subprocess;
+inline completed_process run(command words, popen_options options = {}, deadline d = {}) {
+    return subprocess::run(std::move(words), std::move(options), d);
+}
+inline std::string check_output(command words, popen_options options = {}, deadline d = {}) {
+    return subprocess::check_output(std::move(words), std::move(options), d);
+}
+
+} // namespace weft
