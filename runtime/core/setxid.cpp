@@ -4,6 +4,7 @@
 #include "core/sys.hpp"
 #include "core/thread_pointer.hpp"
 #include "core/thread_state.hpp"
+#include "core/tls_layout.hpp"
 
 #include <atomic>
 #include <csignal>
@@ -25,14 +26,29 @@ struct kernel_action {
 
 using handler_function = void (*)(int, siginfo_t*, void*);
 constinit handler_function libc_handler = nullptr;
-constinit std::ptrdiff_t flag_offset = 0, state_offset = 0;
-constinit std::atomic<char*> other{nullptr};
+constinit const tls_layout* layout = nullptr;
+
+/// Whether a kernel thread answers by this frame.
+bool stands_for_thread(const thread_state& s, const char* frame) noexcept {
+    return s.carrier == nullptr || s.descriptor == frame || (s.carrier == &s && s.descriptor == nullptr);
+}
+
+/// All others of the list have nothing to do, so libc need not send them a signal. Who adds to the list meanwhile does it by one store.
+void answer_for_frames() noexcept {
+    const char* const head = layout->threads_by_hand;
+    const auto next = [](const char* entry) { return std::atomic_ref(*reinterpret_cast<char**>(const_cast<char*>(entry))).load(std::memory_order_acquire); };
+    for (char* entry = next(head); entry != head; entry = next(entry)) {
+        char* const frame = entry - layout->list;
+        if (stands_for_thread(*reinterpret_cast<thread_state*>(frame + layout->state), frame)) continue;
+        std::atomic_ref(*reinterpret_cast<std::uint32_t*>(frame + layout->cancel)).fetch_and(~unanswered, std::memory_order_acq_rel);
+    }
+}
 
 void on_signal(int number, siginfo_t* info, void* context) {
     // The compiler takes the thread pointer for what never changes within a function, so this is not left to it.
     char* mine = nullptr;
     asm volatile("movq %%fs:0, %0" : "=r"(mine));
-    const auto state_in = [](char* frame) -> thread_state& { return *reinterpret_cast<thread_state*>(frame + state_offset); };
+    const auto state_in = [](char* frame) -> thread_state& { return *reinterpret_cast<thread_state*>(frame + layout->state); };
     thread_state* const carrier = state_in(mine).carrier;
     char* const own = carrier == nullptr ? mine : carrier->descriptor != nullptr ? carrier->descriptor : carrier->thread_pointer;
     const bool away = own != nullptr && own != mine;
@@ -41,26 +57,22 @@ void on_signal(int number, siginfo_t* info, void* context) {
     selector = 0; // SIGSYS is blocked
     if (away) set_thread_pointer(own);
     libc_handler(number, info, context);
-    if (char* const frame = other.load(std::memory_order_acquire); frame != nullptr)
-        std::atomic_ref(*reinterpret_cast<std::uint32_t*>(frame + flag_offset)).fetch_and(~unanswered, std::memory_order_acq_rel);
+    answer_for_frames();
     if (away) set_thread_pointer(mine);
     selector = trapped;
 }
 
 } // namespace
 
-void watch(std::ptrdiff_t cancel) noexcept {
+void watch(const tls_layout& l) noexcept {
     kernel_action a{};
     if (libc_handler != nullptr || sys::call(SYS_rt_sigaction, libc_signal, 0, sys::arg(&a), sizeof a.mask) != 0) return;
     if (a.handler == nullptr || (a.flags & SA_SIGINFO) == 0) return; // libc does it in another way
     libc_handler = a.handler;
-    flag_offset = cancel;
-    state_offset = reinterpret_cast<char*>(&this_thread_state) - rt::thread_pointer();
+    layout = &l;
     a.handler = on_signal;
     a.mask = ~std::uint64_t{0}; // nobody else's handler may run with the descriptor of another
     sys::call(SYS_rt_sigaction, libc_signal, sys::arg(&a), 0, sizeof a.mask);
 }
-
-void also_answers_for(char* frame) noexcept { other.store(frame, std::memory_order_release); }
 
 } // namespace weft::rt::setxid

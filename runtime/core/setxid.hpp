@@ -2,17 +2,18 @@
 #pragma once
 
 // setuid and its kin change the whole process: libc has every thread of its list make the system call, in a handler of a signal of
-// its own, which says so in its thread's descriptor. A kernel thread that carries frames must do that by the descriptor that is in the
-// list, whichever frame it runs with when the signal comes.
+// its own, which says so in its thread's descriptor. A kernel thread that carries frames must do that by the descriptor that stands for
+// it, whichever frame it runs with when the signal comes; frames, which are in the list too, have nothing to do.
 
-#include <cstddef>
+namespace weft::rt {
 
-namespace weft::rt::setxid {
+struct tls_layout;
 
-/// After libc has made a thread, and with that its handler. `cancel`: where a descriptor has the flag of an unanswered call.
-void watch(std::ptrdiff_t cancel) noexcept;
+namespace setxid {
 
-/// A frame that is in libc's list for a while, in which nobody would take the flag away. One at a time; null: none.
-void also_answers_for(char* thread_pointer) noexcept;
+/// After libc has made a thread, and with that its handler. `layout` stays where it is.
+void watch(const tls_layout& layout) noexcept;
 
-} // namespace weft::rt::setxid
+} // namespace setxid
+
+} // namespace weft::rt

@@ -18,6 +18,7 @@
 #include <new>
 #include <utility>
 
+#include <dlfcn.h>
 #include <locale.h>
 #include <sys/mman.h>
 
@@ -40,6 +41,50 @@ constexpr std::size_t round_up(std::size_t n, std::size_t to) noexcept { return 
 template <class T>
 T& at(char* base, std::ptrdiff_t offset) noexcept {
     return *reinterpret_cast<T*>(base + offset);
+}
+
+// libc's list of threads. Every frame is in it, as every thread of libc's own is, so that libc gives it the initial values of modules that are loaded
+// later, and waits for it before it lets go of what a look-up of symbols uses. Its readers go forwards, with a lock that we cannot have, so
+// an entry comes in by one store, and still leads on when it has been taken out.
+constinit spinlock list_lock; // of our own changes
+
+/// In the list. Entries that are in none point at themselves, or at who knows of them no more.
+bool is_in_list(char* entry) noexcept {
+    char *const next = at<char*>(entry, 0), *const previous = at<char*>(entry, sizeof(void*));
+    if (next == entry || next == nullptr || previous == nullptr) return false;
+    return at<char*>(next, sizeof(void*)) == entry && at<char*>(previous, 0) == entry;
+}
+
+void take_out(char* entry) noexcept {
+    const std::lock_guard hold(list_lock);
+    if (!is_in_list(entry)) return;
+    char *const next = at<char*>(entry, 0), *const previous = at<char*>(entry, sizeof(void*));
+    at<char*>(next, sizeof(void*)) = previous;
+    at<char*>(previous, 0) = next;
+}
+
+void put_in(char* entry) noexcept {
+    const std::lock_guard hold(list_lock);
+    char *const head = layout.threads_by_hand, *const next = at<char*>(head, 0);
+    at<char*>(entry, 0) = next;
+    at<char*>(entry, sizeof(void*)) = head;
+    at<char*>(next, sizeof(void*)) = entry;
+    std::atomic_ref(at<char*>(head, 0)).store(entry, std::memory_order_release);
+}
+
+// Frames whose libc tid stays as it is, wherever they are carried: libc's own locks know their owners by it.
+struct pinned_tid {
+    std::atomic<thread_state*> of{nullptr};
+    int number = 0; // meanwhile
+    int latest = 0; // that of the kernel thread
+    int depth = 0;
+};
+constinit pinned_tid pins[8];
+
+pinned_tid* pin_of(const thread_state& s) noexcept {
+    for (pinned_tid& p : pins)
+        if (p.of.load(std::memory_order_relaxed) == &s) return &p;
+    return nullptr;
 }
 
 } // namespace
@@ -127,8 +172,8 @@ const char* tls_frame::unavailable() noexcept {
         const inside_weft inside;
         wrong = find_tls_layout(layout);
         if (wrong == nullptr) {
-            tls_images::find_new(nullptr);
-            setxid::watch(layout.cancel);
+            tls_images::begin(layout);
+            setxid::watch(layout);
         }
         looked.store(true, std::memory_order_release);
     }
@@ -153,9 +198,6 @@ void tls_frame::fill() noexcept {
     at<char*>(self, 0x10) = self;
     at<int>(self, 0x18) = layout.multiple_threads;
     std::memcpy(self + 0x28, other + 0x28, 2 * sizeof(std::uintptr_t)); // stack and pointer guard
-    char* const list = self + layout.list;
-    at<char*>(list, 0) = list;
-    at<char*>(list, sizeof(void*)) = list;
     char* const robust = self + layout.robust;
     at<char*>(robust, 0) = robust;                                                          // the list is empty
     at<char*>(robust, -static_cast<std::ptrdiff_t>(sizeof(void*))) = robust;                // robust_prev
@@ -163,6 +205,7 @@ void tls_frame::fill() noexcept {
     at<char*>(self, layout.specific) = self + layout.first_keys;
     at<char*>(self, layout.resolver_pointer) = self + layout.resolver;
     if (layout.rseq_cpu != 0) at<std::uint32_t>(self, layout.rseq_cpu) = static_cast<std::uint32_t>(-1); // not registered
+    put_in(self + layout.list);
 }
 
 /// What the one before left: all modules' variables but libc's, and what libc says of the thread itself.
@@ -193,13 +236,41 @@ tls_frame* tls_frame::take(hub& h) noexcept {
 
 void tls_frame::put(tls_frame& f) noexcept {
     f.state().thread = nullptr;
+    f.state().carrier = nullptr;
     set_tid(f.state(), 0); // as libc has it of a thread that has ended
     pool.put(f);
 }
 
 void tls_frame::set_tid(thread_state& s, int tid) noexcept {
     if (!looked.load(std::memory_order_relaxed) || wrong != nullptr) return;
-    at<int>(reinterpret_cast<char*>(&s) - layout.state, layout.tid) = tid;
+    if (pinned_tid* const p = pin_of(s); __builtin_expect(p != nullptr, 0)) p->latest = tid;
+    else at<int>(reinterpret_cast<char*>(&s) - layout.state, layout.tid) = tid;
+}
+
+void tls_frame::pin_tid(int number) noexcept {
+    if (!looked.load(std::memory_order_relaxed) || wrong != nullptr) return;
+    thread_state& s = this_thread_state;
+    if (pinned_tid* const p = pin_of(s); p != nullptr) {
+        ++p->depth;
+        return;
+    }
+    int& tid = at<int>(rt::thread_pointer(), layout.tid);
+    for (pinned_tid& p : pins) {
+        thread_state* nobody = nullptr;
+        if (!p.of.compare_exchange_strong(nobody, &s)) continue;
+        p.latest = tid;
+        p.number = number == 0 ? tid : number;
+        p.depth = 1;
+        tid = p.number;
+        return;
+    }
+}
+
+void tls_frame::unpin_tid() noexcept {
+    pinned_tid* const p = pin_of(this_thread_state);
+    if (p == nullptr || --p->depth != 0) return;
+    at<int>(rt::thread_pointer(), layout.tid) = p->latest;
+    p->of.store(nullptr, std::memory_order_release);
 }
 
 void tls_frame::begin() noexcept {
@@ -249,6 +320,7 @@ void destroy_values() {
 void tls_frame::end() {
     layout.call_destructors();
     destroy_values();
+    if (::dlerror() != nullptr) ::dlerror(); // a message that nobody has asked for; the second call lets go of it
 }
 
 void tls_frame::end_keys() { destroy_values(); }
@@ -262,69 +334,46 @@ bool tls_frame::heeds_end() noexcept {
     return (word & (cancel_disabled | thread_exiting)) == 0;
 }
 
-void tls_frame::modules_changed() noexcept {
-    if (!looked.load(std::memory_order_acquire) || wrong != nullptr) return;
-    tls_images::find_new([](const tls_images::image& i) {
-        pool.for_each([&](const tls_frame& f) noexcept {
-            if (f.pointer_ != rt::thread_pointer()) i.write(f.pointer_);
-        });
-    });
-}
-
-namespace {
-
-/// In libc's list that this entry of a descriptor is in. Entries that are in none point at themselves, or at who knows of them no more.
-bool is_in_list(char* entry) noexcept {
-    char *const next = at<char*>(entry, 0), *const previous = at<char*>(entry, sizeof(void*));
-    if (next == entry || next == nullptr || previous == nullptr) return false;
-    return at<char*>(next, sizeof(void*)) == entry && at<char*>(previous, 0) == entry;
-}
-
-/// Somebody may stand on it who goes through the list: it still leads on.
-void take_out(char* entry) noexcept {
-    if (!is_in_list(entry)) return;
-    char *const next = at<char*>(entry, 0), *const previous = at<char*>(entry, sizeof(void*));
-    at<char*>(next, sizeof(void*)) = previous;
-    at<char*>(previous, 0) = next;
-}
-
-void put_in(char* entry, char* head) noexcept {
-    char* const next = at<char*>(head, 0);
-    at<char*>(entry, 0) = next;
-    at<char*>(entry, sizeof(void*)) = head;
-    at<char*>(next, sizeof(void*)) = entry;
-    at<char*>(head, 0) = entry;
-}
-
-} // namespace
+void tls_frame::modules_stay(int change) noexcept { tls_images::readers.fetch_add(change, std::memory_order_relaxed); }
 
 void tls_frame::stand_for(tls_frame& f, thread_state& kernel_thread, int tid) noexcept {
     f.state().carrier = &kernel_thread;
     at<int>(f.pointer_, layout.tid) = tid;
-    put_in(f.pointer_ + layout.list, layout.threads_by_hand);
-    take_out(reinterpret_cast<char*>(&kernel_thread) - layout.state + layout.list);
-    kernel_thread.descriptor = f.pointer_;
+    kernel_thread.descriptor = f.state().descriptor = f.pointer_;
 }
 
-// libc's fork has made the calling frame's descriptor that of the process's one thread: it is in the list of threads, and the kernel knows its
+// libc's fork has made the calling frame's descriptor that of the process's one thread: it alone is in the list of threads, and the kernel knows its
 // robust list and its tid. But a frame comes and goes; the thread is the carrier, with its own.
 void tls_frame::after_fork() noexcept {
     pool.after_fork();
     tls_images::after_fork();
+    list_lock.reset();
     if (!looked.load(std::memory_order_relaxed) || wrong != nullptr) return;
     const int tid = sys::gettid();
+    char* const self = rt::thread_pointer();
     char* const carrier = reinterpret_cast<char*>(&carrier_state()) - layout.state;
-    at<int>(carrier, layout.tid) = tid;
+    at<int>(carrier, layout.tid) = at<int>(self, layout.tid) = tid;
+    take_out(self + layout.list);
+    take_out(carrier + layout.list);
+    bool is_pooled = false;
     pool.for_each([&](const tls_frame& f) noexcept {
         at<int>(f.pointer_, layout.tid) = tid;
-        char* const entry = f.pointer_ + layout.list;
-        take_out(entry);
-        at<char*>(entry, 0) = at<char*>(entry, sizeof(void*)) = entry;
+        put_in(f.pointer_ + layout.list);
+        if (f.state().carrier != nullptr) f.state().carrier = &carrier_state();
+        f.state().descriptor = nullptr;
+        is_pooled |= f.pointer_ == self;
     });
     carrier_state().descriptor = nullptr;
-    take_out(rt::thread_pointer() + layout.list);
-    take_out(carrier + layout.list);
-    put_in(carrier + layout.list, layout.threads_by_hand);
+    put_in(carrier + layout.list);
+    if (!is_pooled && self != carrier) put_in(self + layout.list);
+    for (pinned_tid& p : pins) {
+        if (p.of.load(std::memory_order_relaxed) != &this_thread_state) {
+            p.of.store(nullptr, std::memory_order_relaxed);
+        } else { // it has locked something in libc by that number
+            p.latest = tid;
+            at<int>(self, layout.tid) = p.number;
+        }
+    }
     if (rt::thread_pointer() == carrier) return;
     char* const robust = carrier + layout.robust;
     at<char*>(robust, 0) = robust; // of the parent's

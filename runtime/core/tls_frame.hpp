@@ -41,7 +41,7 @@ public:
 
     /// libc's record of the kernel thread in the frame that this state lies in.
     static void set_tid(thread_state& s, int tid) noexcept;
-    /// That kernel thread's own frame will go with the main fiber wherever it runs: from now on libc knows the thread by this one.
+    /// That kernel thread's own frame will go with the main fiber wherever it runs: from now on this one stands for the thread itself.
     static void stand_for(tls_frame& f, thread_state& kernel_thread, int tid) noexcept;
     /// Values of pthread keys only, of the running frame: the main thread's when it calls pthread_exit.
     static void end_keys();
@@ -52,8 +52,12 @@ public:
     /// Whether a request to end the calling thread, which is in a call that it may break off, is to be heeded.
     static bool heeds_end() noexcept;
 
-    /// After dlopen: initial values of modules with static TLS, in every live frame.
-    static void modules_changed() noexcept;
+    /// Until as many unpin_tid(), libc knows the running frame's thread by that tid wherever it is carried, so that it may take a lock of libc's and wait.
+    /// 0: by the one that it has now. A number that the kernel gives to nobody keeps other frames of the same kernel thread out, which then wait for real.
+    static void pin_tid(int number) noexcept;
+    static void unpin_tid() noexcept;
+    /// +1 and -1: meanwhile somebody reads libc's list of modules, so none comes or goes, and who asks for them may have to wait.
+    static void modules_stay(int change) noexcept;
     /// In the child of fork: its one kernel thread is the one that the caller's frame is carried by.
     static void after_fork() noexcept;
 

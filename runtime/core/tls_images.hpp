@@ -4,7 +4,12 @@
 // The initial values of thread-local variables: what a module's file says of its block in static TLS. libc's own block is left out: it
 // stays warm when a frame is used again.
 
+#include <atomic>
 #include <cstddef>
+
+namespace weft::rt {
+struct tls_layout;
+}
 
 namespace weft::rt::tls_images {
 
@@ -22,8 +27,11 @@ struct image {
 /// Gives every module's block in that frame its initial values, and lets go of blocks that were made on demand.
 void write_all(char* thread_pointer) noexcept;
 
-/// Calls tell (may be null) for each module with static TLS that has been loaded since the last call.
-void find_new(void (*tell)(const image&));
+/// Before all else.
+void begin(const tls_layout& layout) noexcept;
+
+/// > 0: somebody has libc's lock of the list of modules, and may wait with it. No module comes or goes then, and write_all does not look for any.
+extern constinit std::atomic<int> readers;
 
 /// In the child of fork.
 void after_fork() noexcept;

@@ -18,18 +18,14 @@ struct tables {
     const std::uint32_t* hashes = nullptr;
 };
 
-tables tables_of(const dl_phdr_info& module) noexcept {
+tables tables_of(const link_map& module) noexcept {
     tables t;
-    for (int i = 0; i < module.dlpi_phnum; ++i) {
-        if (module.dlpi_phdr[i].p_type != PT_DYNAMIC) continue;
-        const auto* d = reinterpret_cast<const ElfW(Dyn)*>(module.dlpi_addr + module.dlpi_phdr[i].p_vaddr);
-        for (; d->d_tag != DT_NULL; ++d) {
-            // ld.so has made these addresses absolute.
-            if (d->d_tag == DT_SYMTAB) t.symbols = reinterpret_cast<const ElfW(Sym)*>(d->d_un.d_ptr);
-            if (d->d_tag == DT_STRTAB) t.strings = reinterpret_cast<const char*>(d->d_un.d_ptr);
-            if (d->d_tag == DT_VERSYM) t.versions = reinterpret_cast<const ElfW(Half)*>(d->d_un.d_ptr);
-            if (d->d_tag == DT_GNU_HASH) t.hashes = reinterpret_cast<const std::uint32_t*>(d->d_un.d_ptr);
-        }
+    for (const ElfW(Dyn)* d = module.l_ld; d->d_tag != DT_NULL; ++d) {
+        // ld.so has made these addresses absolute.
+        if (d->d_tag == DT_SYMTAB) t.symbols = reinterpret_cast<const ElfW(Sym)*>(d->d_un.d_ptr);
+        if (d->d_tag == DT_STRTAB) t.strings = reinterpret_cast<const char*>(d->d_un.d_ptr);
+        if (d->d_tag == DT_VERSYM) t.versions = reinterpret_cast<const ElfW(Half)*>(d->d_un.d_ptr);
+        if (d->d_tag == DT_GNU_HASH) t.hashes = reinterpret_cast<const std::uint32_t*>(d->d_un.d_ptr);
     }
     return t;
 }
@@ -55,10 +51,11 @@ libc_name look_up(const tables& t, std::string_view name) noexcept {
     return found;
 }
 
-int visit(dl_phdr_info* module, std::size_t, void* data) noexcept {
-    if (module->dlpi_name == nullptr || !std::string_view(module->dlpi_name).ends_with("/libc.so.6")) return 0;
-    *static_cast<tables*>(data) = tables_of(*module);
-    return 1;
+/// Not by dl_iterate_phdr, whose own address may be what is asked for.
+tables find_libc() noexcept {
+    for (const link_map* m = _r_debug.r_map; m != nullptr; m = m->l_next)
+        if (m->l_name != nullptr && std::string_view(m->l_name).ends_with("/libc.so.6")) return tables_of(*m);
+    return {};
 }
 
 } // namespace
@@ -68,7 +65,7 @@ libc_name look_up_in_libc(const char* name) noexcept {
     static constinit tables libc;
     static constinit bool found = false;
     if (!__atomic_load_n(&found, __ATOMIC_ACQUIRE)) {
-        ::dl_iterate_phdr(visit, &libc);
+        libc = find_libc();
         __atomic_store_n(&found, true, __ATOMIC_RELEASE);
     }
     return look_up(libc, name);

@@ -9,7 +9,9 @@
 #include "core/real_stdio.hpp"
 
 #include <aio.h>
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <link.h>
 #include <mqueue.h>
 #include <netdb.h>
 #include <poll.h>
@@ -46,6 +48,8 @@
 #include <threads.h>
 #include <time.h>
 #include <unistd.h>
+
+#undef p_type // resolv.h; a member of what link.h describes
 
 extern "C" {
 #include <sys/pidfd.h> // without its own linkage in glibc 2.36

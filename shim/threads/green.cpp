@@ -7,6 +7,7 @@
 #include "core/signals.hpp"
 #include "threads/exit.hpp"
 #include "threads/futex.hpp"
+#include "threads/loader.hpp"
 #include "threads/names.hpp"
 #include "threads/robust.hpp"
 #include "threads/scheduling.hpp"
@@ -162,6 +163,7 @@ bool begin() noexcept {
         main_thread.released.store(true, std::memory_order_relaxed); // the hub's
         rt::this_thread_state.thread = &main_thread;
         enlist(main_thread);
+        loader::threads_begin();
         signals::threads_begin(h.main_fiber());
         // It has cancelled itself before.
         std::atomic_ref word(rt::tls_frame::cancel_word(reinterpret_cast<char*>(main_thread.id)));

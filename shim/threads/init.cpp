@@ -3,6 +3,7 @@
 
 #include "threads/green.hpp"
 #include "threads/identity.hpp"
+#include "threads/loader.hpp"
 #include "threads/once.hpp"
 #include "threads/table.hpp"
 
@@ -12,6 +13,7 @@ namespace weft::shim::locks {
 
 void initialise() noexcept {
     identity_initialise();
+    loader::initialise();
     ::pthread_atfork(nullptr, nullptr, &after_fork);
 }
 
@@ -20,6 +22,7 @@ void after_fork() noexcept {
     table_after_fork();
     once::after_fork();
     green::after_fork();
+    loader::after_fork();
 }
 
 } // namespace weft::shim::locks
