@@ -9,8 +9,8 @@
 /// std::cout << f.get();
 /// @endcode
 
-#include <weft/deadline.hpp>
 #include <weft/connection.hpp>
+#include <weft/deadline.hpp>
 #include <weft/errors.hpp>
 #include <weft/event.hpp>
 #include <weft/export.hpp>
@@ -21,7 +21,9 @@
 #include <weft/patch.hpp>
 #include <weft/pool.hpp>
 #include <weft/queue.hpp>
+#include <weft/select.hpp>
 #include <weft/server.hpp>
+#include <weft/signal.hpp>
 #include <weft/subprocess.hpp>
 #include <weft/sync.hpp>
 #include <weft/threadpool.hpp>

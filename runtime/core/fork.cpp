@@ -25,7 +25,17 @@ void watch_forks() noexcept {
 
 namespace {
 constinit std::atomic<unsigned> generation{0};
+constexpr int most_hooks = 4;
+constinit std::atomic<void (*)() noexcept> hooks[most_hooks];
 } // namespace
+
+void call_after_fork(void (*hook)() noexcept) noexcept {
+    for (auto& place : hooks) {
+        void (*expected)() noexcept = nullptr;
+        if (place.compare_exchange_strong(expected, hook) || expected == hook) return;
+    }
+    WEFT_CHECK(false);
+}
 
 unsigned fork_generation() noexcept { return generation.load(std::memory_order_relaxed); }
 
@@ -40,6 +50,8 @@ void after_fork_in_child() noexcept {
     watchdog::after_fork();
     readiness::after_fork();
     if (survivor != nullptr) survivor->after_fork();
+    for (const auto& place : hooks)
+        if (auto* const hook = place.load(std::memory_order_relaxed)) hook();
 }
 
 /// Another thread's hub may have been stopped anywhere; its list is read forwards only, which holds at any moment.
@@ -67,6 +79,10 @@ void hub::after_fork() noexcept {
     }
     oldest_ = newest_ = &me;
     live_ = counters_.peak = 1;
+    background_ = 0;
+    tasks_lock_.reset();
+    tasks_ = nullptr;
+    has_tasks_.store(false, std::memory_order_relaxed);
     main_now_ = &me;
     carrier_ = &carrier_state();
     carrier_tid_ = home_tid_ = sys::gettid();

@@ -14,6 +14,9 @@ void reset_lasting_locks() noexcept;
 /// What the child does; also for children made by raw clone.
 void after_fork_in_child() noexcept;
 
+/// Has `hook` called in each child from now on, when its hub is in order; at most four of them.
+void call_after_fork(void (*hook)() noexcept) noexcept;
+
 /// How many forks lie between this process and the first: whoever has threads compares it before it counts on them.
 WEFT_API unsigned fork_generation() noexcept;
 

@@ -128,6 +128,40 @@ void hub::post_interrupt(fiber_core& f) noexcept {
     rouse_if_asleep();
 }
 
+void hub::post(hub_task& t) noexcept {
+    {
+        const std::lock_guard hold(tasks_lock_);
+        t.next = tasks_;
+        tasks_ = &t;
+        has_tasks_.store(true, std::memory_order_seq_cst);
+    }
+    rouse_if_asleep();
+}
+
+bool hub::withdraw(hub_task& t) noexcept {
+    const std::lock_guard hold(tasks_lock_);
+    for (hub_task** at = &tasks_; *at != nullptr; at = &(*at)->next) {
+        if (*at != &t) continue;
+        *at = t.next;
+        return true;
+    }
+    return false;
+}
+
+void hub::run_tasks() noexcept {
+    for (;;) {
+        hub_task* t = nullptr;
+        {
+            const std::lock_guard hold(tasks_lock_);
+            t = tasks_;
+            if (t == nullptr) has_tasks_.store(false, std::memory_order_relaxed);
+            else tasks_ = t->next;
+        }
+        if (t == nullptr) return;
+        t->run(*t, *this);
+    }
+}
+
 void hub::rouse_if_asleep() noexcept {
     if (asleep_.load(std::memory_order_seq_cst) && asleep_.exchange(false, std::memory_order_seq_cst)) watcher_.rouse();
 }
@@ -154,6 +188,7 @@ void hub::drain_remote() noexcept {
         oldest = f->next;
         push_ready(*f);
     }
+    if (has_tasks_.load(std::memory_order_relaxed)) run_tasks();
     if (interrupts_.load(std::memory_order_relaxed) == nullptr) return;
     for (fiber_core* f = interrupts_.exchange(nullptr, std::memory_order_acquire); f != nullptr;) {
         fiber_core* next = f->interrupt_next;
@@ -206,7 +241,8 @@ void hub::block() noexcept {
     ++counters_.polls;
     watcher_.prepare();
     asleep_.store(true, std::memory_order_seq_cst);
-    if (remote_.load(std::memory_order_seq_cst) == nullptr && interrupts_.load(std::memory_order_seq_cst) == nullptr) {
+    if (remote_.load(std::memory_order_seq_cst) == nullptr && interrupts_.load(std::memory_order_seq_cst) == nullptr &&
+        !has_tasks_.load(std::memory_order_seq_cst)) {
         std::int64_t until = timers_.empty() ? watcher::never : timers_.first()->at;
         if (until == watcher::never && externals_ == 0) until = deadlock_check::before_blocking(*this);
         else recheck_ms_ = 0;
@@ -280,7 +316,7 @@ bool hub::wake_quiet() noexcept {
         ending_.wake_all();
         return true;
     }
-    if (live_ != waiting || waiting == 0) return false;
+    if (live_ != waiting + background_ || waiting == 0) return false;
     quiescent_.wake_all();
     return true;
 }
@@ -297,7 +333,7 @@ void hub::wait_idle() {
 bool hub::wait_quiescent(deadline d) {
     for (;;) {
         interruption_point();
-        if (live_ == 1) return true;
+        if (live_ == 1 + background_) return true;
         waiter w("all fibers", &quiescent_);
         quiescent_.push(w.node);
         const wake_reason reason = w.suspend(d);
@@ -345,6 +381,7 @@ void hub::close() noexcept {
     if (this_thread_state.current_hub != this) return;
     if (hub_begins_or_ends != nullptr) hub_begins_or_ends(false);
     hub_registry::remove(*this);
+    run_tasks();
     readiness::hub_gone(*this);
     while (visitors_.load(std::memory_order_acquire) != 0) sys::sched_yield(); // each is a few instructions long
     this_thread_state.current_hub = nullptr;

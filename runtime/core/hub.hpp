@@ -12,6 +12,7 @@
 #include "core/thread_state.hpp"
 #include "core/watcher.hpp"
 
+#include <weft/detail/spinlock.hpp>
 #include <weft/export.hpp>
 
 #include <atomic>
@@ -33,6 +34,15 @@ struct hub_counters {
     std::uint64_t finished = 0;
     std::uint64_t timers = 0;   // timers set
     std::uint64_t peak = 0;     // most fibers at once
+};
+
+class hub;
+
+/// What one kernel thread asks another's hub to do. `run` is called on the hub's own stack, or by the end of the hub's thread; it may neither
+/// wait nor allocate.
+struct hub_task {
+    void (*run)(hub_task& self, hub& h) noexcept = nullptr;
+    hub_task* next = nullptr; // guarded by the hub
 };
 
 class WEFT_API hub {
@@ -146,6 +156,15 @@ public:
     [[nodiscard]] std::uint64_t live_fibers() const noexcept { return live_; }
     [[nodiscard]] const hub_counters& counters() const noexcept { return counters_; }
     [[nodiscard]] std::uint64_t timer_count() const noexcept { return timers_.size(); }
+    /// Fibers of weft's own that wait for what may come, such as signals: nobody waits for their end.
+    void count_background(int change) noexcept { background_ += static_cast<std::uint64_t>(change); }
+    /// Something to be done between two fibers, from any kernel thread; see hub_task.
+    void post(hub_task& t) noexcept;
+    /// False: it has been done, or is being done and will be very soon.
+    bool withdraw(hub_task& t) noexcept;
+    [[nodiscard]] bool is_asleep() const noexcept { return asleep_.load(std::memory_order_relaxed); }
+    /// Changes with every turn.
+    [[nodiscard]] std::uint64_t turns() const noexcept { return *const_cast<const volatile std::uint64_t*>(&counters_.switches); }
     /// Waits that end by something outside weft are going on, so this hub is not deadlocked.
     void add_external() noexcept { ++externals_; }
     void drop_external() noexcept { --externals_; }
@@ -185,6 +204,7 @@ private:
     }
     void push_remote(fiber_core& f) noexcept;
     void drain_remote() noexcept;
+    void run_tasks() noexcept;
     void fire_timers() noexcept;
     bool wake_quiet() noexcept;
     void heed_signals() noexcept;
@@ -199,8 +219,6 @@ private:
         return &f;
     }
 
-    /// Changes with every turn.
-    [[nodiscard]] std::uint64_t turns() const noexcept { return *const_cast<const volatile std::uint64_t*>(&counters_.switches); }
     /// Every fiber has a frame of its own, so any kernel thread may run it.
     [[nodiscard]] bool can_move() const noexcept { return loop_frame_ != nullptr && plain_ == 0 && live_ > 1; }
 
@@ -231,6 +249,7 @@ private:
     std::int64_t time_ = 0;
     std::int64_t externals_ = 0;
     std::uint64_t live_ = 0;
+    std::uint64_t background_ = 0; // of these
     fiber_core* oldest_ = nullptr;
     fiber_core* newest_ = nullptr;
     static constexpr std::uint64_t ids_a_block = 1024;
@@ -256,6 +275,9 @@ private:
     std::atomic<bool> asleep_{false};               // about to block, or blocked: needs a rouse
     std::atomic<bool> hopeless_{false};             // blocked with nothing that could wake it but another thread
     std::atomic<bool> deadlocked_{false};           // set by the check: the main fiber is to be told
+    std::atomic<bool> has_tasks_{false};
+    spinlock tasks_lock_;                           // guards the next one
+    hub_task* tasks_ = nullptr;
     hub* registry_next_ = nullptr;                  // guarded by the registry
     static constinit std::atomic<bool> was_made_;
     static constinit bool loops_have_frames_;

@@ -31,6 +31,7 @@ constexpr int clients_a_turn = 16; // then the handlers have their turn
 server_core::server_core(server_address address, const server_options& options, int type)
     : keeps_socket_(type == SOCK_DGRAM), text_(address.text()), given_fd_(address.fd()), options_(options), type_(type),
       generation_(fork_generation()) {
+    watch_forks();
     if (given_fd_ < 0 && text_.empty()) throw std::invalid_argument("weft: a server needs an address");
     if (options.workers == 0) throw std::invalid_argument("weft: a server needs a worker");
     set_pool(options.pool);
