@@ -20,6 +20,15 @@ queue_node* queue_core::pop_node() noexcept {
     return n;
 }
 
+void lifo_core::push_node(queue_node& n) noexcept {
+    n.next = head_;
+    head_ = &n;
+}
+
+void token_core::push_node(queue_node&) noexcept {}
+queue_node* token_core::pop_node() noexcept { return &token_; }
+queue_node* token_core::pop_all() noexcept { return nullptr; }
+
 // --- Putting ---
 
 queue_core::outcome queue_core::look_for_room() noexcept {
@@ -39,9 +48,9 @@ queue_core::outcome queue_core::reserve(deadline d) {
         interruption_point();
         outcome now = try_reserve();
         if (now != outcome::late) return now;
-        bool granted = false;
+        queue_ticket mine;
         waiter w("room in a queue", this);
-        w.node.data = &granted;
+        w.node.data = &mine;
         lock_.lock();
         now = look_for_room();
         if (now == outcome::late) putters_.push(w.node);
@@ -51,7 +60,7 @@ queue_core::outcome queue_core::reserve(deadline d) {
             return now;
         }
         const wake_reason reason = suspend_in(lock_, w, d);
-        if (reason == wake_reason::woken) return granted ? outcome::done : outcome::closed;
+        if (reason == wake_reason::woken) return mine.result;
         if (deadline_reached(reason)) return outcome::late;
     }
 }
@@ -59,9 +68,26 @@ queue_core::outcome queue_core::reserve(deadline d) {
 /// A place got free: it is reserved for the one that has waited longest.
 void queue_core::free_place() noexcept {
     if (wait_node* n = putters_.wake_one()) {
-        *static_cast<bool*>(n->data) = true;
+        static_cast<queue_ticket*>(n->data)->result = outcome::done;
         ++reserved_;
     }
+}
+
+/// Wakes all that wait for what will not come.
+void queue_core::close_all(wait_list& waiting) noexcept {
+    while (wait_node* n = waiting.wake_one()) static_cast<queue_ticket*>(n->data)->result = outcome::closed;
+}
+
+/// To the one that has waited longest; those that peek see it on its way.
+bool queue_core::hand_over(queue_node& n) noexcept {
+    arriving_ = &n;
+    const wait_node* getter = getters_.wake_one();
+    arriving_ = nullptr;
+    if (getter == nullptr) return false;
+    auto* ticket = static_cast<queue_ticket*>(getter->data);
+    ticket->got = &n;
+    ticket->result = outcome::done;
+    return true;
 }
 
 bool queue_core::commit(queue_node& n) noexcept {
@@ -72,18 +98,21 @@ bool queue_core::commit(queue_node& n) noexcept {
         return false;
     }
     ++unfinished_;
-    arriving_ = &n;
-    wait_node* getter = getters_.wake_one();
-    arriving_ = nullptr;
-    if (getter == nullptr) {
-        push_node(n);
-        ++size_;
-    } else {
-        static_cast<request*>(getter->data)->got = &n;
+    if (hand_over(n)) {
         free_place();
         tell_end();
+    } else {
+        push_node(n);
+        ++size_;
     }
     return true;
+}
+
+void queue_core::give_back(queue_node& n) noexcept {
+    const std::lock_guard hold(lock_);
+    if (hand_over(n)) return;
+    push_node(n);
+    ++size_;
 }
 
 void queue_core::cancel() noexcept {
@@ -116,14 +145,18 @@ queue_core::outcome queue_core::wait_for_node(queue_node*& n, deadline d, bool p
         outcome now = look(n, peeking);
         lock_.unlock();
         if (now != outcome::late) return now;
-        request wanted{this};
+        struct request : queue_ticket {
+            queue_core* queue;
+        } wanted;
+        wanted.queue = this;
         waiter w("an item of a queue", this);
-        w.node.data = &wanted;
+        w.node.data = static_cast<queue_ticket*>(&wanted);
         if (peeking) {
             w.node.notify = [](wait_node& node) noexcept { // shares the node with whoever takes it
                 if (!node.owner->wake()) return;
-                auto& r = *static_cast<request*>(node.data);
+                auto& r = *static_cast<request*>(static_cast<queue_ticket*>(node.data));
                 r.got = r.queue->arriving_;
+                r.result = r.got == nullptr ? outcome::closed : outcome::done;
                 if (r.got != nullptr) r.got->readers.fetch_add(1, std::memory_order_relaxed);
             };
         }
@@ -138,7 +171,7 @@ queue_core::outcome queue_core::wait_for_node(queue_node*& n, deadline d, bool p
         const wake_reason reason = suspend_in(lock_, w, d);
         if (reason == wake_reason::woken) {
             n = wanted.got;
-            return n == nullptr ? outcome::closed : outcome::done;
+            return wanted.result;
         }
         if (deadline_reached(reason)) return outcome::late;
     }
@@ -179,22 +212,21 @@ void queue_core::wait_for_readers_slow(queue_node& n) noexcept {
 
 // --- The end, and tasks ---
 
-queue_node* queue_core::shutdown(bool immediate) noexcept {
+queue_node* queue_core::shutdown(bool immediate, std::size_t& dropped) noexcept {
     const std::lock_guard hold(lock_);
     closed_ = true;
-    putters_.wake_all();
-    queue_node* dropped = nullptr;
+    close_all(putters_);
+    dropped = 0;
+    queue_node* left = nullptr;
     if (immediate) {
         discards_ = true;
-        unfinished_ -= size_;
-        for (; size_ > 0; --size_) {
-            queue_node* n = pop_node();
-            n->next = std::exchange(dropped, n);
-        }
+        left = pop_all();
+        dropped = std::exchange(size_, 0);
+        unfinished_ -= dropped;
         if (unfinished_ == 0) joiners_.wake_all();
     }
     tell_end();
-    return dropped;
+    return left;
 }
 
 bool queue_core::task_done() noexcept {

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace weft::rt {
 
@@ -21,11 +22,22 @@ struct queue_node {
     std::atomic<unsigned> readers{0}; // peek copies it now: whoever took it waits for them
 };
 
+/// What became of a call of a queue: it was done, nothing came of it within the time, or the queue is shut down.
+enum class queue_outcome : std::uint8_t { done, late, closed };
+
+/// One wait in a queue, for an item or for room.
+struct queue_ticket {
+    wait_node node; // its data is the ticket
+    queue_outcome result = queue_outcome::late; // under the queue's lock: what was handed over
+    queue_node* got = nullptr;
+    queue_ticket() noexcept { node.data = this; }
+};
+
 /// Putting is in two steps, as the value is moved outside of the lock: `reserve` a place, then `commit` a node or `cancel`.
 /// A place that is reserved counts as used, and a queue that is shut down ends only when none is reserved any more.
 class WEFT_API queue_core {
 public:
-    enum class outcome : std::uint8_t { done, late, closed };
+    using outcome = queue_outcome;
 
     explicit queue_core(std::size_t maxsize) noexcept : maxsize_(maxsize) {}
     queue_core(const queue_core&) = delete;
@@ -49,8 +61,11 @@ public:
         if (n.readers.load(std::memory_order_acquire) != 0) wait_for_readers_slow(n);
     }
 
-    /// With immediate, the nodes left are returned, linked by `next`, for the caller to destroy.
-    queue_node* shutdown(bool immediate) noexcept;
+    /// A node that was taken comes back, as the next to be taken by somebody.
+    void give_back(queue_node& n) noexcept;
+
+    /// With immediate, the nodes left are returned, linked by `next`, for the caller to destroy; `dropped` is their number.
+    queue_node* shutdown(bool immediate, std::size_t& dropped) noexcept;
     /// False: more often than items were put.
     bool task_done() noexcept;
     bool join(deadline d);
@@ -59,6 +74,13 @@ public:
     [[nodiscard]] bool full() const noexcept;
     [[nodiscard]] std::size_t maxsize() const noexcept { return maxsize_; }
     [[nodiscard]] bool is_shutdown() const noexcept;
+
+    // For who waits for one of several queues. The rest is called under the lock.
+    [[nodiscard]] spinlock& guard() const noexcept { return lock_; }
+    outcome get_now(queue_ticket& t) noexcept { return look(t.got, false); }
+    outcome room_now() noexcept { return look_for_room(); }
+    void enlist_get(queue_ticket& t) noexcept { getters_.push(t.node); }
+    void enlist_put(queue_ticket& t) noexcept { putters_.push(t.node); }
 
     static const watch_operations watching;
 
@@ -69,25 +91,24 @@ protected:
     virtual void push_node(queue_node& n) noexcept;
     virtual queue_node* pop_node() noexcept;
     [[nodiscard]] virtual queue_node* front_node() const noexcept { return head_; }
+    /// All that are left, linked by `next`.
+    virtual queue_node* pop_all() noexcept { return std::exchange(head_, nullptr); }
 
     queue_node* head_ = nullptr;
     queue_node* tail_ = nullptr;
 
 private:
-    struct request { // what a waiting take or peek gets
-        queue_core* queue;
-        queue_node* got = nullptr;
-    };
-
     outcome wait_for_node(queue_node*& n, deadline d, bool peeking);
     outcome look(queue_node*& n, bool peeking) noexcept;
     outcome look_for_room() noexcept;
     void wait_for_readers_slow(queue_node& n) noexcept;
     [[nodiscard]] bool ended() const noexcept { return closed_ && size_ == 0 && reserved_ == 0; }
     void free_place() noexcept;
+    static void close_all(wait_list& waiting) noexcept;
     void tell_end() noexcept {
-        if (ended()) getters_.wake_all();
+        if (ended()) close_all(getters_);
     }
+    bool hand_over(queue_node& n) noexcept;
 
     mutable spinlock lock_; // guards what follows and the nodes
     std::size_t size_ = 0;     // nodes
@@ -107,6 +128,31 @@ private:
 class WEFT_API fifo_core final : public queue_core {
 public:
     using queue_core::queue_core;
+};
+
+/// Last in, first out.
+class WEFT_API lifo_core final : public queue_core {
+public:
+    using queue_core::queue_core;
+
+protected:
+    void push_node(queue_node& n) noexcept override;
+};
+
+/// Counts only: every node is the same one, and the typed queue knows what stands for it.
+class WEFT_API token_core final : public queue_core {
+public:
+    using queue_core::queue_core;
+    [[nodiscard]] queue_node& token() noexcept { return token_; }
+
+protected:
+    void push_node(queue_node& n) noexcept override;
+    queue_node* pop_node() noexcept override;
+    [[nodiscard]] queue_node* front_node() const noexcept override { return &token_; }
+    queue_node* pop_all() noexcept override;
+
+private:
+    mutable queue_node token_;
 };
 
 } // namespace weft::rt
