@@ -181,7 +181,7 @@ bool barrier(int command) noexcept { return sys::call(SYS_membarrier, command) =
 void* spare_main(void* p) noexcept {
     const helper_thread counted;
     this_thread_state.inside = 1; // whatever it calls is libc's
-    install_overflow_report();
+    install_overflow_report(false);
     ::pthread_setname_np(::pthread_self(), "weft-carrier");
     auto* const c = new carrier(this_thread_state);
     this_thread_state.self = c;

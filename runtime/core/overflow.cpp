@@ -46,21 +46,14 @@ void on_fault(int signal, siginfo_t* info, void*) noexcept {
 
 constinit thread_local void* installed __attribute__((tls_model("initial-exec"))) = nullptr; // read in handlers
 
-/// The thread's alternate stack, given back when it ends.
+/// The thread's alternate stack.
 struct alternate_stack {
     void* memory = nullptr;
-    void install() noexcept {
+    void install(bool thread_ends) noexcept {
         stack_t now{};
-        if (memory == nullptr && set(nullptr, &now) == 0 && (now.ss_flags & SS_DISABLE) != 0) take_over();
+        if (memory == nullptr && set(nullptr, &now) == 0 && (now.ss_flags & SS_DISABLE) != 0) take_over(thread_ends);
     }
-    void take_over() noexcept {
-        if (memory == nullptr) {
-            void* p = ::mmap(nullptr, alternate_stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-            if (p == MAP_FAILED) return;
-            installed = memory = p;
-        }
-        put_back();
-    }
+    void take_over(bool thread_ends) noexcept;
     static void put_back() noexcept {
         stack_t mine{};
         mine.ss_sp = of_carrier(installed);
@@ -69,7 +62,7 @@ struct alternate_stack {
     }
     /// Past the shim, which would take it for the program's.
     static long set(const stack_t* wanted, stack_t* old) noexcept { return sys::call(SYS_sigaltstack, sys::arg(wanted), sys::arg(old)); }
-    ~alternate_stack() {
+    void give_back() noexcept {
         if (memory == nullptr) return;
         installed = nullptr;
         stack_t now{};
@@ -79,10 +72,30 @@ struct alternate_stack {
             set(&off, nullptr);
         }
         ::munmap(memory, alternate_stack_size);
+        memory = nullptr;
     }
 };
 
-thread_local alternate_stack this_threads;
+constinit thread_local alternate_stack this_threads;
+
+/// Only threads that end have this: to be told of it, libc takes the dynamic loader's lock.
+struct at_thread_end {
+    bool wanted = false;
+    ~at_thread_end() {
+        if (wanted) this_threads.give_back();
+    }
+};
+thread_local at_thread_end this_end;
+
+void alternate_stack::take_over(bool thread_ends) noexcept {
+    if (memory == nullptr) {
+        void* p = ::mmap(nullptr, alternate_stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED) return;
+        installed = memory = p;
+        if (thread_ends) this_end.wanted = true;
+    }
+    put_back();
+}
 
 } // namespace
 
@@ -92,15 +105,15 @@ void restore_overflow_stack() noexcept {
     if (of_carrier(installed) != nullptr) alternate_stack::put_back();
 }
 
-void take_over_alternate_stack() noexcept { this_threads.take_over(); }
+void take_over_alternate_stack() noexcept { this_threads.take_over(true); }
 
 bool reports_overflow(const struct sigaction& action) noexcept {
     return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == on_fault;
 }
 
-void install_overflow_report() noexcept {
+void install_overflow_report(bool thread_ends) noexcept {
     if constexpr (sanitizer::asan || sanitizer::tsan) return; // they report it themselves
-    this_threads.install();
+    this_threads.install(thread_ends);
     const inside_weft inside;
     struct sigaction now {};
     if (::sigaction(SIGSEGV, nullptr, &now) != 0 || (now.sa_flags & SA_SIGINFO) != 0 || now.sa_handler != SIG_DFL)
