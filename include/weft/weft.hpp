@@ -16,6 +16,7 @@
 #include <weft/export.hpp>
 #include <weft/fiber.hpp>
 #include <weft/hub.hpp>
+#include <weft/inspect.hpp>
 #include <weft/io.hpp>
 #include <weft/local.hpp>
 #include <weft/patch.hpp>

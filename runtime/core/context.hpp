@@ -74,6 +74,10 @@ public:
     /// The stack's lowest address and size; null and 0 for a thread's own stack where no sanitizer wanted it.
     [[nodiscard]] const void* stack_base() const noexcept { return base_; }
     [[nodiscard]] std::size_t stack_size() const noexcept { return size_; }
+    /// Where a suspended one stands: Boost's fcontext_t. For inspection.
+    [[nodiscard]] const void* suspended_at() const noexcept { return machine_; }
+    /// What jump() moves its stack pointer by before it stores it there.
+    static constexpr std::size_t jump_red_zone = 128;
     /// The state in its TLS frame.
     [[nodiscard]] thread_state& frame() const noexcept { return *frame_; }
 
