@@ -4,13 +4,14 @@
 #include "core/real.hpp"
 #include "threads/futex.hpp"
 #include "threads/identity.hpp"
+#include "threads/keeper.hpp"
 #include "threads/table.hpp"
 
 #include "work/kernel_call.hpp"
 #include <weft/detail/waiter.hpp>
 
 #include <cerrno>
-#include <cstddef>
+#include <climits>
 
 #include <linux/futex.h>
 
@@ -20,65 +21,86 @@ namespace {
 
 constexpr const char* what = "a pthread mutex";
 constexpr int robust_bit = 16, inherit_bit = 32;
+constexpr int inconsistent = 0x7fffffff; // libc's mark of a robust mutex whose owner has died
+
+constexpr int type_bits = 3, shared_bit = 128;
+enum type : int { normal, recursive, error_checking };
 
 int kind_of(const pthread_mutex_t* m) noexcept { return __atomic_load_n(&m->__data.__kind, __ATOMIC_RELAXED); }
-
-/// Which fiber has it, where __spins and __elision lie: these kinds neither spin nor elide.
-std::uint32_t* fiber_of(pthread_mutex_t* m) noexcept {
-    static_assert(offsetof(pthread_mutex_t, __data.__spins) % 4 == 0);
-    return reinterpret_cast<std::uint32_t*>(&m->__data.__spins);
-}
+std::uint32_t word_of(pthread_mutex_t* m) noexcept { return static_cast<std::uint32_t>(__atomic_load_n(&m->__data.__lock, __ATOMIC_RELAXED)); }
 
 /// The number that libc's functions write as the owner's. Fibers may unlock on another kernel thread than they locked on, so theirs is that of their
-/// hub's first one; but with priority inheritance the kernel has it to be the caller's.
-std::uint32_t owner_tid(int kind) noexcept {
+/// hub's first one.
+std::uint32_t owner_tid() noexcept {
     const rt::fiber_core* const f = rt::this_thread_state.running;
-    return f == nullptr || (kind & inherit_bit) != 0 ? this_tid() : static_cast<std::uint32_t>(f->owner->home_tid());
+    return f == nullptr ? this_tid() : static_cast<std::uint32_t>(f->owner->home_tid());
 }
 
-/// While it lives, libc takes the calling thread for the one of that number.
-class as_owner {
-public:
-    explicit as_owner(int kind) noexcept : before_(this_tid()), now_(tid_offset == 0 ? before_ : owner_tid(kind)) {
-        if (now_ != before_) write(now_);
-    }
-    ~as_owner() {
-        if (now_ != before_) write(before_);
-    }
-    as_owner(const as_owner&) = delete;
-    as_owner& operator=(const as_owner&) = delete;
+/// Which fiber has it. Main may have taken it while it was alone, by libc, which does not say.
+std::uint32_t fiber_in(pthread_mutex_t* m) noexcept {
+    const std::uint32_t fiber = __atomic_load_n(keeper::fiber_of(m), __ATOMIC_RELAXED);
+    return fiber == 0 ? owner_tid() : fiber;
+}
 
-private:
-    static void write(std::uint32_t tid) noexcept { asm volatile("movl %0, %%fs:(%1)" : : "r"(tid), "r"(tid_offset) : "memory"); }
-    std::uint32_t before_, now_;
-};
-
-/// Whether the calling kernel thread has it, by whichever of its fibers.
-bool is_on_this_thread(pthread_mutex_t* m) noexcept {
+/// Whether the keeper holds it, or is to: for fibers, and what processes share. What main took while it was alone is held by main's own
+/// kernel thread.
+bool is_the_keepers(pthread_mutex_t* m) noexcept {
     const int kind = kind_of(m);
-    if ((kind & (robust_bit | inherit_bit)) == 0)
-        return static_cast<std::uint32_t>(__atomic_load_n(&m->__data.__owner, __ATOMIC_RELAXED)) == owner_tid(kind);
-    return (static_cast<std::uint32_t>(__atomic_load_n(&m->__data.__lock, __ATOMIC_RELAXED)) & FUTEX_TID_MASK) == owner_tid(kind);
+    return (kind & shared_bit) != 0 && (kind & (robust_bit | inherit_bit)) != 0 && rt::this_thread_state.running != nullptr &&
+           (word_of(m) & FUTEX_TID_MASK) != owner_tid();
 }
 
-bool is_a_siblings(pthread_mutex_t* m, std::uint32_t me) noexcept {
-    return is_on_this_thread(m) && __atomic_load_n(fiber_of(m), __ATOMIC_RELAXED) != me;
+/// Of a process's own nothing inherits a priority (mutex.cpp): a robust one is an ordinary robust one from the first use on.
+void forget_inheritance(pthread_mutex_t* m) noexcept {
+    if ((kind_of(m) & (inherit_bit | shared_bit)) == inherit_bit) __atomic_fetch_and(&m->__data.__kind, ~inherit_bit, __ATOMIC_RELAXED);
 }
+
+/// Whether the calling kernel thread has it, or the keeper does, by whichever fiber.
+bool is_on_this_thread(pthread_mutex_t* m) noexcept {
+    const std::uint32_t me = is_the_keepers(m) ? keeper::tid() : owner_tid();
+    if ((kind_of(m) & (robust_bit | inherit_bit)) == 0) return static_cast<std::uint32_t>(__atomic_load_n(&m->__data.__owner, __ATOMIC_RELAXED)) == me;
+    return me != 0 && (word_of(m) & FUTEX_TID_MASK) == me;
+}
+
+bool is_a_siblings(pthread_mutex_t* m, std::uint32_t me) noexcept { return is_on_this_thread(m) && fiber_in(m) != me; }
 
 int real_lock(pthread_mutex_t* m, const limit& until) noexcept {
-    const as_owner me(kind_of(m));
+    const taken_for me(owner_tid());
     if (until.at == nullptr) return real().pthread_mutex_lock(m);
     return real().pthread_mutex_clocklock(m, until.clock, until.at);
 }
 
 int real_trylock(pthread_mutex_t* m) noexcept {
-    const as_owner me(kind_of(m));
+    const taken_for me(owner_tid());
     return real().pthread_mutex_trylock(m);
 }
 
 int taken(pthread_mutex_t* m, std::uint32_t me, int result) noexcept {
-    if (result == 0 || result == EOWNERDEAD) __atomic_store_n(fiber_of(m), me, __ATOMIC_RELAXED);
+    if (result == 0 || result == EOWNERDEAD) __atomic_store_n(keeper::fiber_of(m), me, __ATOMIC_RELAXED);
     return result;
+}
+
+/// Takes one that is the keeper's and that no other fiber of this process has; `me` may have it already.
+int keeper_trylock(pthread_mutex_t* m, std::uint32_t me) noexcept {
+    if (!is_on_this_thread(m)) return keeper::try_lock(m, me);
+    const int type = kind_of(m) & type_bits;
+    if (type == error_checking) return EDEADLK;
+    if (type != recursive) return EBUSY;
+    if (m->__data.__count == UINT_MAX) return EAGAIN;
+    ++m->__data.__count;
+    return 0;
+}
+
+int keeper_unlock(pthread_mutex_t* m, std::uint32_t me) noexcept {
+    if (!is_on_this_thread(m) || fiber_in(m) != me) return EPERM;
+    if ((kind_of(m) & type_bits) == recursive && --m->__data.__count != 0)
+        return (kind_of(m) & robust_bit) != 0 && m->__data.__owner == inconsistent ? ENOTRECOVERABLE : 0;
+    keeper::unlock(m);
+    return 0;
+}
+
+int trylock_free(pthread_mutex_t* m, std::uint32_t me) noexcept {
+    return is_the_keepers(m) ? keeper_trylock(m, me) : taken(m, me, real_trylock(m));
 }
 
 /// Another kernel thread has it: a helper waits until it may be had. False: the time is up.
@@ -127,9 +149,9 @@ void hand_over(pthread_mutex_t* m) noexcept {
     if (first == nullptr) return;
     // A green thread's own list says what it has (robust.hpp), so nobody can take it for another.
     if (first->thread_id == this_tid() && rt::this_thread_state.thread == nullptr) {
-        const int result = real_trylock(m);
+        const int result = trylock_free(m, first->owner);
         first->handed = result != EBUSY; // else it will see who was faster
-        if (first->handed) first->result = taken(m, first->owner, result);
+        if (first->handed) first->result = result;
     }
     rouse(b, *first);
 }
@@ -137,24 +159,27 @@ void hand_over(pthread_mutex_t* m) noexcept {
 } // namespace
 
 int lock(pthread_mutex_t* m, const limit& until) noexcept {
+    forget_inheritance(m);
     const std::uint32_t me = this_owner(true);
     std::chrono::milliseconds pause{1};
     bool waited = false;
     bucket& b = bucket_of(m);
     for (;;) {
-        if (!is_a_siblings(m, me)) {
+        const bool keepers = is_the_keepers(m);
+        const bool mine = is_on_this_thread(m) && fiber_in(m) == me;
+        if (mine ? !keepers || (kind_of(m) & type_bits) != normal : !is_on_this_thread(m)) {
+            if (!may_suspend() && !keepers) return taken(m, me, real_lock(m, until));
             // A lock that is this very fiber's or thread's own is libc's to judge.
-            if (!may_suspend()) return taken(m, me, real_lock(m, until));
-            const int result = is_on_this_thread(m) ? real_lock(m, until) : real_trylock(m);
+            const int result = mine && !keepers ? taken(m, me, real_lock(m, until)) : trylock_free(m, me);
             if (waited && (result == 0 || result == EOWNERDEAD)) keep_others_awake(m);
-            if (result != EBUSY) return taken(m, me, result);
+            if (result != EBUSY) return result;
             if (const int error = until.refusal(); error != 0) return error;
             if (!wait_for_thread(m, until, pause)) return ETIMEDOUT;
             waited = true;
             continue;
         }
         if (const int error = until.refusal(); error != 0) return error;
-        if (!may_suspend()) return real_lock(m, until); // within weft: the thread has it, and waits for itself
+        if (!may_suspend() && !keepers) return real_lock(m, until); // within weft: the thread has it, and waits for itself
         if (waited) keep_others_awake(m);
         sleeper s(m);
         s.owner = me;
@@ -163,21 +188,25 @@ int lock(pthread_mutex_t* m, const limit& until) noexcept {
             const holding hold(b);
             enqueue(b, s);
         }
-        if (is_a_siblings(m, me) && sleep(s, what, until, endless) == ended::timeout) return ETIMEDOUT;
+        if ((mine || is_a_siblings(m, me)) && sleep(s, what, until, endless) == ended::timeout) return ETIMEDOUT;
         if (!dequeue(s) && s.handed) return s.result;
     }
 }
 
 int trylock(pthread_mutex_t* m) noexcept {
+    forget_inheritance(m);
     const std::uint32_t me = this_owner(true);
-    return is_a_siblings(m, me) ? EBUSY : taken(m, me, real_trylock(m));
+    return is_a_siblings(m, me) ? EBUSY : trylock_free(m, me);
 }
 
 int unlock(pthread_mutex_t* m) noexcept {
-    if (is_a_siblings(m, this_owner(true)) && (kind_of(m) & 3) != 0) return EPERM;
+    const std::uint32_t me = this_owner(true);
     int result = 0;
-    {
-        const as_owner me(kind_of(m));
+    if (is_the_keepers(m)) {
+        result = keeper_unlock(m, me);
+    } else {
+        if (is_a_siblings(m, me) && (kind_of(m) & (type_bits | robust_bit)) != 0) return EPERM;
+        const taken_for libcs(owner_tid());
         result = real().pthread_mutex_unlock(m);
     }
     if (result == 0) hand_over(m);

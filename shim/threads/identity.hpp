@@ -49,6 +49,23 @@ inline std::uint32_t this_owner(bool shared) noexcept {
     return f->is_on_thread_stack() ? home_tid_of(*f) : number_of(*f, shared ? process_salt : 0);
 }
 
+/// While it lives, libc takes the calling thread for the one of that number: what it writes as the owner of a lock is right at once.
+class taken_for {
+public:
+    explicit taken_for(std::uint32_t number) noexcept : before_(this_tid()), now_(tid_offset == 0 ? before_ : number) {
+        if (now_ != before_) write(now_);
+    }
+    ~taken_for() {
+        if (now_ != before_) write(before_);
+    }
+    taken_for(const taken_for&) = delete;
+    taken_for& operator=(const taken_for&) = delete;
+
+private:
+    static void write(std::uint32_t tid) noexcept { asm volatile("movl %0, %%fs:(%1)" : : "r"(tid), "r"(tid_offset) : "memory"); }
+    std::uint32_t before_, now_;
+};
+
 /// Finds out where the tid lies.
 void identity_initialise() noexcept;
 void identity_after_fork() noexcept;

@@ -3,6 +3,7 @@
 
 #include "threads/green.hpp"
 #include "threads/identity.hpp"
+#include "threads/keeper.hpp"
 #include "threads/loader.hpp"
 #include "threads/once.hpp"
 #include "threads/table.hpp"
@@ -20,6 +21,7 @@ void initialise() noexcept {
 void after_fork() noexcept {
     identity_after_fork();
     table_after_fork();
+    keeper::after_fork();
     once::after_fork();
     green::after_fork();
     loader::after_fork();

@@ -21,11 +21,16 @@ namespace {
 constexpr const char* what = "a pthread mutex";
 
 // The bits of libc's __kind.
-constexpr int type_bits = 3, shared_bit = 128;
-constexpr int foreign_bits = 16 | 32 | 64; // robust, priority inheritance, priority protection
+constexpr int type_bits = 3, inherit_bit = 32, shared_bit = 128;
+constexpr int foreign_bits = 16 | 64; // robust, priority protection
 enum type : int { normal, recursive, error_checking, adaptive };
 
 int kind_of(const pthread_mutex_t* m) noexcept { return __atomic_load_n(&m->__data.__kind, __ATOMIC_RELAXED); }
+/// One of this process with priority inheritance is ours: nothing here has a priority to inherit, and the kernel would want it released by the
+/// kernel thread that took it.
+bool is_foreign(int kind) noexcept { return (kind & foreign_bits) != 0 || (kind & (inherit_bit | shared_bit)) == (inherit_bit | shared_bit); }
+/// Of these only their owner lets go.
+bool is_checked(int kind) noexcept { return (kind & type_bits) == recursive || (kind & type_bits) == error_checking || (kind & inherit_bit) != 0; }
 std::atomic_ref<std::uint32_t> word_of(pthread_mutex_t* m) noexcept {
     return std::atomic_ref(reinterpret_cast<std::uint32_t&>(m->__data.__lock));
 }
@@ -223,7 +228,7 @@ bool unlock_recursive_quickly(pthread_mutex_t* m) noexcept { return is_plainly_r
 
 int clocklock_with(pthread_mutex_t* m, clockid_t clock, const timespec* at) noexcept {
     const int kind = kind_of(m);
-    if ((kind & foreign_bits) != 0) return foreign_mutex::lock(m, {clock, at});
+    if (is_foreign(kind)) return foreign_mutex::lock(m, {clock, at});
     return take(m, kind, {clock, at});
 }
 
@@ -231,13 +236,13 @@ int clocklock_with(pthread_mutex_t* m, clockid_t clock, const timespec* at) noex
 
 int lock(pthread_mutex_t* m) noexcept {
     const int kind = kind_of(m);
-    if (__builtin_expect((kind & foreign_bits) != 0, 0)) return foreign_mutex::lock(m, {});
+    if (__builtin_expect(is_foreign(kind), 0)) return foreign_mutex::lock(m, {});
     return take(m, kind, {});
 }
 
 int trylock(pthread_mutex_t* m) noexcept {
     const int kind = kind_of(m);
-    if ((kind & foreign_bits) != 0) return foreign_mutex::trylock(m);
+    if (is_foreign(kind)) return foreign_mutex::trylock(m);
     const bool shared = (kind & shared_bit) != 0;
     const std::uint32_t me = this_owner(shared);
     const int t = kind & type_bits;
@@ -246,6 +251,7 @@ int trylock(pthread_mutex_t* m) noexcept {
         ++m->__data.__count;
         return 0;
     }
+    if (t == error_checking && (kind & inherit_bit) != 0 && owner_of(m) == me) return EDEADLK; // as libc has it
     if (!try_word(m, shared)) return EBUSY;
     if (t == recursive) m->__data.__count = 1;
     set_owner(m, me);
@@ -261,11 +267,11 @@ int timedlock(pthread_mutex_t* m, const timespec* at) noexcept { return clockloc
 
 int unlock(pthread_mutex_t* m) noexcept {
     const int kind = kind_of(m);
-    if (__builtin_expect((kind & foreign_bits) != 0, 0)) return foreign_mutex::unlock(m);
+    if (__builtin_expect(is_foreign(kind), 0)) return foreign_mutex::unlock(m);
     const bool shared = (kind & shared_bit) != 0;
     const int t = kind & type_bits;
-    if (t == recursive || t == error_checking) {
-        if (owner_of(m) != this_owner(shared) || (t == error_checking && word_of(m).load(std::memory_order_relaxed) == 0)) return EPERM;
+    if (is_checked(kind)) {
+        if (owner_of(m) != this_owner(shared) || (t != recursive && word_of(m).load(std::memory_order_relaxed) == 0)) return EPERM;
         if (t == recursive && --m->__data.__count != 0) return 0;
     }
     set_owner(m, 0);
@@ -276,11 +282,11 @@ int unlock(pthread_mutex_t* m) noexcept {
 
 int unlock_to_wait(pthread_mutex_t* m) noexcept {
     const int kind = kind_of(m);
-    if ((kind & foreign_bits) != 0) return foreign_mutex::unlock(m);
+    if (is_foreign(kind)) return foreign_mutex::unlock(m);
     const bool shared = (kind & shared_bit) != 0;
     const int t = kind & type_bits;
-    if (t == recursive || t == error_checking) {
-        if (owner_of(m) != this_owner(shared) || (t == error_checking && word_of(m).load(std::memory_order_relaxed) == 0)) return EPERM;
+    if (is_checked(kind)) {
+        if (owner_of(m) != this_owner(shared) || (t != recursive && word_of(m).load(std::memory_order_relaxed) == 0)) return EPERM;
         if (t == recursive && --m->__data.__count != 0) return 0; // as libc has it: the lock stays
     }
     set_owner(m, 0);
@@ -290,13 +296,13 @@ int unlock_to_wait(pthread_mutex_t* m) noexcept {
 
 int lock_after_wait(pthread_mutex_t* m) noexcept {
     const int kind = kind_of(m);
-    if ((kind & foreign_bits) != 0) return foreign_mutex::lock(m, {});
+    if (is_foreign(kind)) return foreign_mutex::lock(m, {});
     const int error = take(m, kind, {});
     if (error == 0 && ((kind & type_bits) != recursive || m->__data.__count == 1)) --m->__data.__nusers;
     return error;
 }
 
-bool is_shared(const pthread_mutex_t* m) noexcept { return (kind_of(m) & (shared_bit | foreign_bits)) == shared_bit; }
+bool is_shared(const pthread_mutex_t* m) noexcept { return (kind_of(m) & (shared_bit | foreign_bits | inherit_bit)) == shared_bit; }
 
 } // namespace weft::shim::mutex
 

@@ -2,6 +2,8 @@
 #include "threads/robust.hpp"
 
 #include "threads/futex.hpp"
+#include "threads/identity.hpp"
+#include "threads/keeper.hpp"
 #include "threads/table.hpp"
 
 #include "core/sys.hpp"
@@ -40,6 +42,7 @@ void initialise() noexcept {
 }
 
 void leave_behind(char* thread_pointer) noexcept {
+    keeper::leave_behind(this_owner(true));
     if (head_offset == 0) return;
     auto* const head = reinterpret_cast<robust_list_head*>(thread_pointer + head_offset);
     auto entry = reinterpret_cast<std::uintptr_t>(head->list.next);

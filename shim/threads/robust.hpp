@@ -2,7 +2,7 @@
 #pragma once
 
 // Robust mutexes that a green thread has when it ends. libc puts them in a list behind its thread pointer; of a kernel thread the kernel reads
-// that list when the thread ends, of a green thread nobody would.
+// that list when the thread ends, of a green thread nobody would. Those that processes share are in the keeper's list (keeper.hpp).
 
 #include <cstdint>
 
@@ -11,7 +11,7 @@ namespace weft::shim::robust {
 /// Finds out where the list lies. On a kernel thread.
 void initialise() noexcept;
 
-/// Marks all that are in the list of that frame as their owner's legacy and tells who waits, as the kernel does; the list is empty then.
+/// Of the thread that ends, which calls this: marks all that are in the list of its frame as their owner's legacy and tells who waits, as the kernel does; the list is empty then.
 void leave_behind(char* thread_pointer) noexcept;
 
 } // namespace weft::shim::robust

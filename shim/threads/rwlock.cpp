@@ -27,8 +27,9 @@ void set_writer(pthread_rwlock_t* l, std::uint32_t who) noexcept {
 /// Without waiting, for `who`.
 int try_for(pthread_rwlock_t* l, bool writes, std::uint32_t who) noexcept {
     if (!writes) return real().pthread_rwlock_tryrdlock(l);
+    const taken_for writer(who);
     const int result = real().pthread_rwlock_trywrlock(l);
-    if (result == 0) set_writer(l, who);
+    if (result == 0) set_writer(l, who); // as it is, where libc could not be told
     return result;
 }
 
@@ -89,7 +90,13 @@ int take(pthread_rwlock_t* l, bool writes, const limit& until) noexcept {
         if (const int result = try_for(l, writes, me); result != EBUSY) return result;
     if (!shared) return sleep_for(l, writes, until, me);
     const int saved_errno = errno;
-    int result = rt::on_kernel_thread([=]() noexcept { return block(l, writes, until); }, rt::unbroken);
+    int result = rt::on_kernel_thread(
+        [=]() noexcept {
+            const int error = block(l, writes, until);
+            if (writes && error == 0) set_writer(l, me); // before that thread waits for somebody else
+            return error;
+        },
+        rt::unbroken);
     errno = saved_errno;
     if (result < 0) result = block(l, writes, until);
     if (writes && result == 0) set_writer(l, me);
@@ -142,8 +149,12 @@ int trywrlock(pthread_rwlock_t* l) noexcept { return try_for(l, true, this_owner
 int unlock(pthread_rwlock_t* l) noexcept {
     // libc tells a writer's unlock by its kernel thread.
     const std::uint32_t me = this_owner(is_shared(l));
-    if (writer_of(l) == me) set_writer(l, this_tid());
-    const int result = real().pthread_rwlock_unlock(l);
+    int result = 0;
+    {
+        const taken_for who(me);
+        if (writer_of(l) == me) set_writer(l, this_tid());
+        result = real().pthread_rwlock_unlock(l);
+    }
     std::atomic_signal_fence(std::memory_order_seq_cst); // the processor's was in the locked instruction that let go
     // The address is only looked up, unless somebody waits, who keeps the lock alive.
     if (bucket_of(l).sleepers.load(std::memory_order_seq_cst) != 0) hand_over(l);
