@@ -36,7 +36,7 @@ static void* waits_for_it(void* m) {
 
 static void* computes(void* argument) {
     atomic_store(&step, 1);
-    compute_ms(60);
+    compute_ms(40);
     return argument;
 }
 
@@ -140,7 +140,7 @@ static void* takes_and_gives_back(void* argument) {
 /// The process of many threads is killed in the midst of it.
 static void killed_at_any_moment(int inherits) {
     pthread_mutex_t* all = shared_memory(several * sizeof *all);
-    for (int round = 0; round < 5; ++round) {
+    for (int round = 0; round < 3; ++round) {
         for (int i = 0; i < several; ++i) {
             if (inherits) {
                 make(&all[i], PTHREAD_PROCESS_SHARED, PTHREAD_MUTEX_ROBUST, PTHREAD_MUTEX_NORMAL);
