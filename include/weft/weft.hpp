@@ -21,6 +21,7 @@
 #include <weft/local.hpp>
 #include <weft/patch.hpp>
 #include <weft/pool.hpp>
+#include <weft/process.hpp>
 #include <weft/queue.hpp>
 #include <weft/select.hpp>
 #include <weft/server.hpp>

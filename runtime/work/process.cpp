@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <weft/process.hpp>
+
+#include "core/fork.hpp"
+#include "core/hub.hpp"
+#include "core/registry.hpp"
+#include "core/sys.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <mutex>
+#include <system_error>
+#include <vector>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace weft {
+
+namespace {
+
+void flush_output() noexcept {
+    try {
+        std::cout.flush();
+        std::clog.flush();
+    } catch (...) {
+    }
+    std::fflush(stdout);
+    std::fflush(stderr);
+}
+
+// --- What the end of this process sees to ---
+
+struct living {
+    std::shared_ptr<rt::process_record> record;
+    living* next;
+};
+
+constinit rt::spinlock living_lock; // guards what follows
+constinit living* all_living = nullptr;
+constinit unsigned living_generation = 0;
+
+/// The whole list, taken out; the parent's is forgotten. What is there is for the caller to put back.
+living* take_all() noexcept {
+    const std::lock_guard hold(living_lock);
+    if (std::exchange(living_generation, rt::fork_generation()) != rt::fork_generation()) all_living = nullptr;
+    return std::exchange(all_living, nullptr);
+}
+
+void put_back(living* l) noexcept {
+    const std::lock_guard hold(living_lock);
+    l->next = std::exchange(all_living, l);
+}
+
+void at_exit() noexcept {
+    living* const all = take_all();
+    for (living* l = all; l != nullptr; l = l->next) {
+        if (!l->record->daemon.load(std::memory_order_relaxed)) continue;
+        try {
+            l->record->child->send_signal(l->record->end_signal.load(std::memory_order_relaxed));
+        } catch (const std::system_error&) {
+        }
+    }
+    // The fibers of this process run no more: so neither does the hub.
+    for (living* l = all; l != nullptr; l = l->next) {
+        siginfo_t info{};
+        while (!l->record->child->ended() &&
+               rt::sys::call(SYS_waitid, P_PID, l->record->child->pid(), rt::sys::arg(&info), WEXITED | WNOWAIT) == -EINTR) {}
+    }
+}
+
+void add_living(const std::shared_ptr<rt::process_record>& record) {
+    static const bool registered = std::atexit([] { at_exit(); }) == 0;
+    (void)registered;
+    auto added = std::make_unique<living>(living{record, nullptr});
+    for (living* l = take_all(); l != nullptr;) {
+        living* const next = l->next;
+        if (l->record->child->ended()) delete l;
+        else put_back(l);
+        l = next;
+    }
+    put_back(added.release());
+}
+
+// --- The child ---
+
+/// Scopes of the fiber that called fork, and what it was to be interrupted by, are the parent's.
+void forget_scopes() noexcept {
+    rt::parkable& me = rt::current_parkable();
+    while (rt::timeout_scope* s = me.scopes) {
+        me.scopes = s->outer;
+        if (me.is_fiber()) static_cast<rt::fiber_core&>(me).owner->stop_timer(s->expiry);
+    }
+}
+
+int status_of(const std::string& name, std::size_t stack_size, const std::function<int()>& run) noexcept {
+    try {
+        return spawn({.name = name, .stack_size = stack_size}, [&] { return run(); }).get();
+    } catch (const fiber_killed&) {
+        return 0;
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "weft: process '%s' (%d): %s\n", name.c_str(), static_cast<int>(::getpid()), e.what());
+    } catch (...) {
+        std::fprintf(stderr, "weft: process '%s' (%d): an exception\n", name.c_str(), static_cast<int>(::getpid()));
+    }
+    return 1;
+}
+
+} // namespace
+
+std::shared_ptr<rt::process_record> rt::fork_process(std::string_view name, bool daemon, std::size_t stack_size,
+                                                     const std::function<int()>& run) {
+    interruption_point();
+    watch_forks();
+    auto record = std::make_shared<process_record>();
+    record->name = name;
+    record->daemon = daemon;
+    flush_output(); // else it would come out of both
+    const pid_t pid = ::fork();
+    if (pid < 0) throw std::system_error(errno, std::generic_category(), "weft: fork");
+    if (record->name.empty()) record->name = "process-" + std::to_string(pid == 0 ? ::getpid() : pid);
+    if (pid == 0) {
+        forget_scopes();
+        const int status = status_of(record->name, stack_size, run);
+        flush_output();
+        ::_exit(status);
+    }
+    record->child = rt::child::adopt(pid);
+    add_living(record);
+    return record;
+}
+
+bool process::terminate() const { return record_->child->send_signal(SIGTERM); }
+bool process::kill() const { return record_->child->send_signal(SIGKILL); }
+
+} // namespace weft
