@@ -347,10 +347,12 @@ void after_fork() noexcept {
     WEFT_CHECK(place != nullptr);
     thread_state& moved = place->state();
     moved.selector = here.selector;
+    here.selector = 0; // which the kernel reads until it hears of the other one
     moved.within = here.within;
     moved.signals = here.signals;
     moved.carrier = &moved;
     this_thread_state.carrier = &moved;
+    if (carrier_begins != nullptr) carrier_begins(sys::gettid());
     sys::call(SYS_prctl, PR_SET_NAME, sys::arg(program_name));
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The shim's start, in order. Calls that come before it (from constructors that run earlier) are served by constant-initialised
-// state alone: not on a fiber, so the real function.
+// state alone: not on a fiber, so the real function. Only who makes a thread so early has the shim start then.
 //
 // 1. libweft.so is of our version, or we stop here.
 // 2. libc's functions are resolved (an earlier call may have done it).
@@ -12,6 +12,8 @@
 // 8. Forks.
 // 9. Locks of FILEs, and what is written when the program exits.
 // 10. Locks.
+
+#include "core/init.hpp"
 
 #include "calls/stdio.hpp"
 #include "core/after_fork.hpp"
@@ -33,6 +35,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 namespace weft::shim {
 
@@ -70,6 +73,8 @@ void unfollow() noexcept {
 } // namespace
 
 void initialise() noexcept {
+    static constinit bool done = false;
+    if (std::exchange(done, true)) return;
     refuse_other_version(); // 1
     resolve_real();         // 2
     const char* preload = std::getenv("LD_PRELOAD");

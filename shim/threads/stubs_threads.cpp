@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Making and joining threads, under the names of libc.
+#include "core/init.hpp"
 #include "core/serve.hpp"
 #include "threads/green.hpp"
 #include "threads/scheduling.hpp"
@@ -7,13 +8,20 @@
 #include <weft/export.hpp>
 
 #include <threads.h>
+#include <unistd.h>
 
 namespace weft::shim::green {
 
 namespace {
 
+/// Also by a constructor that runs before the shim's.
+bool may_be_made() noexcept {
+    if (environ != nullptr) initialise();
+    return wanted();
+}
+
 int create_thread(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void*), void* argument) {
-    return wanted() ? create(out, attributes, start, argument) : real().pthread_create(out, attributes, start, argument);
+    return may_be_made() ? create(out, attributes, start, argument) : real().pthread_create(out, attributes, start, argument);
 }
 
 /// C11's function has another type; the argument carries both.
@@ -29,7 +37,7 @@ void* run_c11(void* p) {
 }
 
 int create_c11(thrd_t* out, thrd_start_t function, void* argument) {
-    if (!wanted()) return real().thrd_create(out, function, argument);
+    if (!may_be_made()) return real().thrd_create(out, function, argument);
     auto* const s = new (std::nothrow) c11_start{function, argument};
     if (s == nullptr) return thrd_nomem;
     const int error = create(out, nullptr, run_c11, s);

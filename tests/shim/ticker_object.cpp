@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 
 #include <pthread.h>
 #include <unistd.h>
@@ -22,7 +23,15 @@ std::int64_t now() { return clock::now().time_since_epoch().count(); }
 /// The time since the last tick counts as a pause too.
 void note_pause() { longest_ns = std::max<std::int64_t>(longest_ns, now() - last_ns); }
 
+/// No kernel thread's tid is so high.
+constexpr pid_t first_green_tid = 1 << 24;
+
 void* tick(void*) {
+    if (gettid() < first_green_tid) {
+        static constexpr char complaint[] = "the ticker is a kernel thread\n";
+        [[maybe_unused]] const auto written = write(STDERR_FILENO, complaint, sizeof complaint - 1);
+        abort();
+    }
     for (;;) {
         usleep(2000);
         note_pause();
