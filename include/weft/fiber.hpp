@@ -274,4 +274,5 @@ WEFT_API void idle();
 
 } // namespace weft
 
+#include <weft/coroutine.hpp>       // coroutine, generator
 #include <weft/detail/several.hpp> // wait, iwait, joinall, killall, gather

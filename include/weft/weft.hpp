@@ -10,6 +10,7 @@
 /// @endcode
 
 #include <weft/connection.hpp>
+#include <weft/coroutine.hpp>
 #include <weft/deadline.hpp>
 #include <weft/errors.hpp>
 #include <weft/event.hpp>

@@ -23,7 +23,8 @@ condition_variable::link::~link() {
     if (passes_on) of.notify_one();
 }
 
-rt::wake_reason condition_variable::link::suspend(deadline d) noexcept {
+rt::wake_reason condition_variable::link::suspend(deadline d) {
+    rt::interruption_point(); // giving up the lock may have taken its time, and was not interrupted
     rt::spinlock& lock = lasting_lock(&of);
     rt::waiter w("a condition_variable", &of);
     lock.lock();

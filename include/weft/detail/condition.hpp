@@ -100,7 +100,7 @@ private:
         link(const link&) = delete;
         link& operator=(const link&) = delete;
         ~link();
-        rt::wake_reason suspend(deadline d) noexcept;
+        rt::wake_reason suspend(deadline d);
         bool take() noexcept;
     };
     static bool never() noexcept { return false; }
@@ -109,6 +109,10 @@ private:
     bool wait_once(Lock& lock, deadline d, Stop stop) {
         rt::interruption_point();
         rt::wake_reason reason{};
+        const auto take_back = [&lock] {
+            const rt::no_interruption until_locked;
+            lock.lock();
+        };
         {
             link here(*this); // before the unlock, so that no notification is missed
             if (stop()) return true;
@@ -116,12 +120,14 @@ private:
                 const rt::no_interruption until_unlocked;
                 lock.unlock();
             }
-            reason = here.suspend(d);
+            try {
+                reason = here.suspend(d);
+            } catch (...) { // it was killed or timed out in unlock()
+                take_back();
+                throw;
+            }
         }
-        {
-            const rt::no_interruption until_locked;
-            lock.lock();
-        }
+        take_back();
         if (reason == rt::wake_reason::woken) return true;
         return !rt::deadline_reached(reason); // interrupted by nothing that is left: a spurious wake
     }

@@ -5,8 +5,8 @@
 // put, try_put, get, try_get, peek, try_peek, shutdown, core, and its cases of a select.
 
 #include <weft/deadline.hpp>
+#include <weft/detail/barging_lock.hpp>
 #include <weft/detail/channel_core.hpp>
-#include <weft/detail/locks.hpp>
 #include <weft/detail/queue_core.hpp>
 #include <weft/detail/select_case.hpp>
 
@@ -131,7 +131,7 @@ private:
 };
 
 /// In a heap, the smallest first, and what compares equal in the order of arrival. The core counts; whoever got one from it takes what is
-/// smallest then. Compare runs under a lock of fibers, so it may wait, and throw: then nothing has happened.
+/// smallest then. Compare runs under a lock that suspends who waits for it, so it may wait, and throw: then nothing has happened.
 template <class T, class Compare>
 class heap_store {
     struct item {
@@ -298,7 +298,7 @@ private:
     }
 
     token_core core_;
-    mutex lock_; // guards what follows
+    barging_lock lock_; // guards what follows
     std::vector<item_ptr> heap_;
     std::uint64_t arrivals_ = 0;
     Compare compare_;

@@ -150,25 +150,40 @@ inline bool killall(std::initializer_list<any_fiber> fibers, deadline d = {}) {
 }
 
 namespace rt {
-template <class Fiber>
-auto gathered(Fiber&& f) {
-    using R = decltype(std::declval<Fiber>().get());
+template <class Result>
+auto gathered(Result&& f) {
+    using R = decltype(std::declval<Result>().get());
     if constexpr (std::is_void_v<R>) {
-        f.get();
+        std::forward<Result>(f).get();
         return std::monostate();
     } else {
-        return std::decay_t<R>(std::forward<Fiber>(f).get());
+        return std::decay_t<R>(std::forward<Result>(f).get());
     }
 }
+template <class T>
+concept has_result = std::convertible_to<T&, waitable> && requires(T& r) {
+    r.get();
+    { r.successful() } -> std::convertible_to<bool>;
+};
 } // namespace rt
 
-/// The results of all, in the order given; moved out of temporary handles; std::monostate for void. Waits for each in turn and
-/// rethrows the first exception it meets so.
-template <class... Fibers>
-    requires(std::derived_from<std::decay_t<Fibers>, any_fiber> && ...)
-auto gather(Fibers&&... fibers) {
-    return std::tuple<decltype(rt::gathered(std::forward<Fibers>(fibers)))...>{
-        rt::gathered(std::forward<Fibers>(fibers))...};
+/// The results of all, in the order given: of fibers, and of async_results. They are moved out of temporary handles; std::monostate
+/// stands for void. Waits for all, but as soon as one has failed what its get() throws is thrown; the others go on.
+template <class... Results>
+    requires(rt::has_result<std::remove_reference_t<Results>> && ...)
+auto gather(Results&&... results) {
+    if constexpr (sizeof...(Results) > 1) {
+        rt::wait_set set(std::vector<waitable>{static_cast<waitable>(results)...});
+        for (std::size_t i = set.next({}); i != rt::wait_set::none; i = set.next({})) {
+            std::size_t at = 0;
+            const auto check = [&](auto& r) {
+                if (at++ == i && !r.successful()) (void)r.get();
+            };
+            (check(results), ...);
+        }
+    }
+    return std::tuple<decltype(rt::gathered(std::forward<Results>(results)))...>{
+        rt::gathered(std::forward<Results>(results))...};
 }
 
 } // namespace weft
