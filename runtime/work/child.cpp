@@ -6,6 +6,7 @@
 #include "core/readiness.hpp"
 #include "core/sys.hpp"
 #include "work/descriptors.hpp"
+#include "work/fork_lock.hpp"
 
 #include <weft/fiber.hpp>
 
@@ -33,9 +34,8 @@ struct pidfd_exit_info {
 constexpr std::uint64_t wants_exit = 1 << 3;
 constexpr long get_info = 0xc040ff0b; // _IOWR(0xff, 11, 64 bytes)
 
-constinit spinlock orphans_lock; // guards what follows
+constinit fork_lock orphans_lock; // guards what follows
 constinit child* orphans = nullptr;
-constinit unsigned orphans_generation = 0;
 
 int code_of(int status) noexcept { return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status); }
 
@@ -86,16 +86,14 @@ void child::retire(child* c) noexcept {
         return;
     }
     const std::lock_guard hold(orphans_lock);
-    if (std::exchange(orphans_generation, fork_generation()) != fork_generation()) orphans = nullptr;
     c->next_orphan_ = std::exchange(orphans, c);
 }
 
 void child::reap_orphans() noexcept {
     orphans_lock.lock();
-    if (orphans_generation != fork_generation()) orphans = nullptr; // the parent's
     child* all = std::exchange(orphans, nullptr);
     orphans_lock.unlock();
-    while (all != nullptr) retire(std::exchange(all, all->next_orphan_));
+    while (all != nullptr) retire(std::exchange(all, all->next_orphan_)); // a parent's, too, after a fork
 }
 
 // --- How it ended ---
@@ -127,9 +125,10 @@ std::optional<int> child::poll() {
 }
 
 bool child::ended() noexcept {
+    if (!is_ours() && !ended_) lock_.reset(); // it is the parent's, and so was who held the lock
     lock_.lock();
     if (!is_ours()) {
-        lost_ |= !ended_; // it is the parent's
+        lost_ |= !ended_;
         ended_ = true;
     }
     const bool has = look();
@@ -154,8 +153,9 @@ bool child::wait(deadline d) {
 }
 
 bool child::send_signal(int number) {
+    if (!is_ours()) return false;
     const std::lock_guard hold(lock_); // nobody reaps it meanwhile
-    if (!is_ours() || look()) return false;
+    if (look()) return false;
     const long result = pidfd_ >= 0 ? sys::call(SYS_pidfd_send_signal, pidfd_, number, 0, 0) : sys::call(SYS_kill, pid_, number);
     if (result == -ESRCH) return false;
     if (result < 0) throw std::system_error(static_cast<int>(-result), std::generic_category(), "a signal to a child");

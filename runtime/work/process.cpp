@@ -5,6 +5,7 @@
 #include "core/hub.hpp"
 #include "core/registry.hpp"
 #include "core/sys.hpp"
+#include "work/fork_lock.hpp"
 
 #include <cerrno>
 #include <csignal>
@@ -40,15 +41,22 @@ struct living {
     living* next;
 };
 
-constinit rt::spinlock living_lock; // guards what follows
+constinit rt::fork_lock living_lock; // guards what follows
 constinit living* all_living = nullptr;
 constinit unsigned living_generation = 0;
 
-/// The whole list, taken out; the parent's is forgotten. What is there is for the caller to put back.
+void drop(living* l) noexcept {
+    while (l != nullptr) delete std::exchange(l, l->next);
+}
+
+/// The whole list, taken out, for the caller to put back what it keeps. The parent's is dropped.
 living* take_all() noexcept {
-    const std::lock_guard hold(living_lock);
-    if (std::exchange(living_generation, rt::fork_generation()) != rt::fork_generation()) all_living = nullptr;
-    return std::exchange(all_living, nullptr);
+    living_lock.lock();
+    living* all = std::exchange(all_living, nullptr);
+    const bool inherited = std::exchange(living_generation, rt::fork_generation()) != rt::fork_generation();
+    living_lock.unlock();
+    if (inherited) drop(std::exchange(all, nullptr));
+    return all;
 }
 
 void put_back(living* l) noexcept {
@@ -71,6 +79,7 @@ void at_exit() noexcept {
         while (!l->record->child->ended() &&
                rt::sys::call(SYS_waitid, P_PID, l->record->child->pid(), rt::sys::arg(&info), WEXITED | WNOWAIT) == -EINTR) {}
     }
+    drop(all);
 }
 
 void add_living(const std::shared_ptr<rt::process_record>& record) {
