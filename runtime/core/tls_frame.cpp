@@ -237,7 +237,7 @@ tls_frame* tls_frame::take(hub& h) noexcept {
 void tls_frame::put(tls_frame& f) noexcept {
     f.state().thread = nullptr;
     f.state().carrier = nullptr;
-    set_tid(f.state(), 0); // as libc has it of a thread that has ended
+    set_tid(f.state(), -1); // as libc has it of no thread: who joins it once more is told so (ESRCH)
     pool.put(f);
 }
 

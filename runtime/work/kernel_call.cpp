@@ -103,9 +103,11 @@ public:
             const bool pending = interruption_errno(false) != 0;
             waiter w("a blocking call", this, pending ? interruption::deferred : interruption::allowed);
             w.mark_external();
-            if (!suspend(w, pending ? deadline(look_again) : deadline())) return;
+            const bool goes_on = suspend(w, pending ? deadline(look_again) : deadline());
+            // Also at the end: what came before the call returned is handled before anybody hears of that.
             if (run_recorded_signals != nullptr && this_thread_state.running != nullptr && this_thread_state.running->takes_signals())
                 run_recorded_signals();
+            if (!goes_on) return;
         }
     }
 

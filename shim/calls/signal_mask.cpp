@@ -93,6 +93,15 @@ int pending(sigset_t* set) noexcept {
     return 0;
 }
 
+long pending_by_number(void* set, std::size_t size) noexcept {
+    const receiver* const me = size <= sizeof(bits) ? asking() : nullptr;
+    if (me == nullptr) return rt::sys::call(SYS_rt_sigpending, rt::sys::arg(set), static_cast<long>(size));
+    sigset_t all;
+    if (pending(&all) != 0) return -errno;
+    const bits found = bits_of(all);
+    return copy_to_caller(set, &found, size) ? 0 : -EFAULT;
+}
+
 int hold(int number) noexcept {
     if (asking() == nullptr || !is_number(number)) return real().sighold(number);
     sigset_t one{};

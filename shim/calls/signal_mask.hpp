@@ -15,6 +15,8 @@ int change_errno(int how, const sigset_t* set, sigset_t* old) noexcept;
 /// By number: the kernel's own arguments and result.
 long change_by_number(long how, const void* set, void* old, std::size_t size) noexcept;
 int pending(sigset_t* set) noexcept;
+/// By number: the kernel's own arguments and result.
+long pending_by_number(void* set, std::size_t size) noexcept;
 
 int hold(int number) noexcept;
 int release(int number) noexcept;

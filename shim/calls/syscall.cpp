@@ -14,10 +14,12 @@
 #include "calls/poll.hpp"
 #include "calls/positioned.hpp"
 #include "calls/process.hpp"
+#include "calls/signal_mask.hpp"
 #include "calls/signal_wait.hpp"
 #include "calls/splice.hpp"
 #include "calls/time.hpp"
 #include "calls/wait.hpp"
+#include "core/alternate_stack.hpp"
 #include "core/real.hpp"
 #include "core/serve.hpp"
 #include "core/trap.hpp"
@@ -297,9 +299,27 @@ long rt_sigaction(const arguments& a) noexcept {
     return copy_to_caller(from_register<void*>(a[2]), &k, sizeof k) ? 0 : -EFAULT;
 }
 
+long rt_sigprocmask(const arguments& a) noexcept {
+    return signal_mask::change_by_number(a[0], from_register<const void*>(a[1]), from_register<void*>(a[2]), static_cast<std::size_t>(a[3]));
+}
+
+long rt_sigpending(const arguments& a) noexcept {
+    return signal_mask::pending_by_number(from_register<void*>(a[0]), static_cast<std::size_t>(a[1]));
+}
+
+long sigaltstack(const arguments& a) noexcept {
+    if (signals::own_masks() == nullptr) return make(SYS_sigaltstack, a);
+    stack_t wanted{}, old{};
+    const errno_of_success success;
+    if (a[0] != 0 && !copy_from_caller(&wanted, from_register<const void*>(a[0]), sizeof wanted)) return success(-EFAULT);
+    if (signals::alternate_stack(a[0] == 0 ? nullptr : &wanted, &old) != 0) return success(-errno);
+    return success(a[1] == 0 || copy_to_caller(from_register<void*>(a[1]), &old, sizeof old) ? 0 : -EFAULT);
+}
+
 // --- Threads by their numbers, of which the kernel does not know ours ---
 
 long gettid(const arguments&) noexcept { return tid::mine(); }
+long kill(const arguments& a) noexcept { return tid::kill_process(static_cast<pid_t>(a[0]), static_cast<int>(a[1])); }
 long tgkill(const arguments& a) noexcept {
     return tid::kill(static_cast<pid_t>(a[0]), static_cast<pid_t>(a[1]), static_cast<int>(a[2]), nullptr);
 }
@@ -434,7 +454,11 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     notes(SYS_close_range, plain<fd::close_range>);
 
     const auto always = [&](long number, policy p) { t[static_cast<std::size_t>(number)] = {p, p, family::threads}; };
+    always(SYS_rt_sigprocmask, rt_sigprocmask);
+    always(SYS_rt_sigpending, rt_sigpending);
+    always(SYS_sigaltstack, sigaltstack);
     always(SYS_gettid, gettid);
+    always(SYS_kill, kill);
     always(SYS_tgkill, tgkill);
     always(SYS_tkill, tkill);
     always(SYS_rt_tgsigqueueinfo, rt_tgsigqueueinfo);

@@ -205,7 +205,8 @@ void on_trapped_call(siginfo_t& info, ucontext_t& context) noexcept {
     if (!signals::is_weft(static_cast<std::uintptr_t>(r[REG_RIP])))
         served = number == SYS_futex && waits_for_word(all) ? wait_for_word : syscalls::find(number);
     // A signal to oneself comes at that instruction: made from here, it would interrupt weft's code.
-    if ((number == SYS_tgkill && !tid::is_green(static_cast<pid_t>(all[1]))) || (number == SYS_tkill && !tid::is_green(static_cast<pid_t>(all[0]))))
+    if ((number == SYS_kill && !tid::is_green(static_cast<pid_t>(all[0]))) || (number == SYS_tgkill && !tid::is_green(static_cast<pid_t>(all[1]))) ||
+        (number == SYS_tkill && !tid::is_green(static_cast<pid_t>(all[0]))))
         served = nullptr;
     if (served == nullptr) {
         send_back(context, info);

@@ -2,13 +2,17 @@
 #include "threads/tid.hpp"
 
 #include "core/serve.hpp"
+#include "threads/table.hpp"
 
+#include "core/interruption.hpp"
+#include "core/signal_point.hpp"
 #include "core/sys.hpp"
 #include <weft/export.hpp>
 
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <utility>
 
 namespace weft::shim::tid {
 
@@ -30,6 +34,19 @@ int next() noexcept {
 pid_t mine() noexcept {
     const green_thread* const me = green::self();
     return me != nullptr ? me->tid : rt::sys::gettid();
+}
+
+long kill_process(pid_t process, int signal) noexcept {
+    if (is_green(process) && with(process, [](green_thread&) {})) process = rt::sys::getpid();
+    const int saved_errno = errno;
+    // From libc's code, where the signal may interrupt the program.
+    if (real().kill(process, signal) != 0) return -std::exchange(errno, saved_errno);
+    // Another thread that is to take it would do so at once, on another processor.
+    if (rt::signals_posted.load(std::memory_order_relaxed) && may_suspend()) {
+        rt::interrupt_posted(*rt::hub::current());
+        rt::yield_quietly();
+    }
+    return 0;
 }
 
 long kill(pid_t process, pid_t number, int signal, const siginfo_t* info) noexcept {
@@ -56,6 +73,11 @@ namespace tid = weft::shim::tid;
 extern "C" {
 
 WEFT_API pid_t gettid() noexcept { return serve_thread<call::gettid>(tid::mine); }
+WEFT_API int kill(pid_t process, int signal) noexcept {
+    const long result = serve_thread<call::kill>(tid::kill_process, process, signal);
+    if (result < 0) errno = static_cast<int>(-result);
+    return result < 0 ? -1 : 0;
+}
 WEFT_API int tgkill(pid_t process, pid_t number, int signal) noexcept {
     const long result = serve_thread<call::tgkill>(tid::kill, process, number, signal, static_cast<const siginfo_t*>(nullptr));
     if (result < 0) errno = static_cast<int>(-result);

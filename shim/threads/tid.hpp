@@ -52,6 +52,9 @@ bool with(pid_t number, F f) noexcept {
     return s.found;
 }
 
+/// kill(2): any thread's number means its process.
+long kill_process(pid_t process, int signal) noexcept;
+
 /// tgkill(2), tkill(2), rt_tgsigqueueinfo(2): the kernel's result.
 long kill(pid_t process, pid_t number, int signal, const siginfo_t* info) noexcept;
 
