@@ -34,7 +34,7 @@
 ///
 /// @code
 /// using weft::subprocess;
-/// std::string text = weft::check_output({"echo", "hello"}, {}, 5s);
+/// std::string text = weft::check_output({"echo", "hello"}, 5s);
 ///
 /// weft::popen sort({"sort", "-n"}, {.stdin = subprocess::pipe, .stdout = subprocess::pipe});
 /// auto [out, err] = sort.communicate("3\n1\n2\n"); // however long
@@ -46,18 +46,20 @@
 /// @endcode
 namespace weft {
 
+namespace rt {
+
 /// A program and its arguments: from a list or range of strings, or one string, the program's name.
-class command {
+class command_words {
 public:
-    command(std::initializer_list<std::string> words) : words_(words) {}
-    command(std::vector<std::string> words) noexcept : words_(std::move(words)) {}
-    command(std::string program) : words_{std::move(program)} {}
-    command(std::string_view program) : command(std::string(program)) {}
-    command(const char* program) : command(std::string(program)) {}
+    command_words(std::initializer_list<std::string> words) : words_(words) {}
+    command_words(std::vector<std::string> words) noexcept : words_(std::move(words)) {}
+    command_words(std::string program) : words_{std::move(program)} {}
+    command_words(std::string_view program) : command_words(std::string(program)) {}
+    command_words(const char* program) : command_words(std::string(program)) {}
     template <std::ranges::input_range Range>
-        requires(!std::convertible_to<Range, std::string_view> && !std::same_as<std::remove_cvref_t<Range>, command> &&
+        requires(!std::convertible_to<Range, std::string_view> && !std::same_as<std::remove_cvref_t<Range>, command_words> &&
                  std::constructible_from<std::string, std::ranges::range_reference_t<Range>>)
-    command(Range&& words) {
+    command_words(Range&& words) {
         for (auto&& w : words) words_.emplace_back(w);
     }
     [[nodiscard]] std::vector<std::string>& words() noexcept { return words_; }
@@ -66,22 +68,39 @@ private:
     std::vector<std::string> words_;
 };
 
-/// The variables of a program's environment; unless something is said, those of this process when the program starts.
-class WEFT_API environment {
+/// What a standard stream of a program is: see the constants of `subprocess`, or a descriptor, which stays the caller's.
+class stdio_choice {
 public:
-    environment() noexcept = default;
+    enum class kind : unsigned char { inherit, pipe, devnull, to_stdout, descriptor };
+    constexpr stdio_choice() noexcept = default;
+    constexpr stdio_choice(int fd) noexcept : how_(kind::descriptor), fd_(fd) {}
+    constexpr explicit stdio_choice(kind how) noexcept : how_(how) {}
+    [[nodiscard]] constexpr kind how() const noexcept { return how_; }
+    [[nodiscard]] constexpr int fd() const noexcept { return fd_; }
+
+private:
+    kind how_ = kind::inherit;
+    int fd_ = -1;
+};
+
+} // namespace rt
+
+/// The variables of a program's environment; unless something is said, those of this process when the program starts.
+class WEFT_API popen_environment {
+public:
+    popen_environment() noexcept = default;
     /// These and no others.
-    environment(std::initializer_list<std::pair<std::string_view, std::string_view>> variables) { assign(variables); }
+    popen_environment(std::initializer_list<std::pair<std::string_view, std::string_view>> variables) { assign(variables); }
     template <std::ranges::input_range Range>
-        requires(!std::same_as<std::remove_cvref_t<Range>, environment>)
-    environment(Range&& variables) {
+        requires(!std::same_as<std::remove_cvref_t<Range>, popen_environment>)
+    popen_environment(Range&& variables) {
         assign(variables);
     }
     /// A copy of this process's, to be changed.
-    static environment current();
+    static popen_environment current();
 
-    environment& set(std::string_view name, std::string_view value);
-    environment& unset(std::string_view name);
+    popen_environment& set(std::string_view name, std::string_view value);
+    popen_environment& unset(std::string_view name);
     /// Whether it is this process's.
     [[nodiscard]] bool inherited() const noexcept { return !variables_.has_value(); }
     /// NAME=value each.
@@ -96,29 +115,14 @@ private:
     std::optional<std::vector<std::string>> variables_;
 };
 
-/// What a standard stream of a program is: see the constants of `subprocess`, or a descriptor, which stays the caller's.
-class stdio {
-public:
-    enum class kind : unsigned char { inherit, pipe, devnull, to_stdout, descriptor };
-    constexpr stdio() noexcept = default;
-    constexpr stdio(int fd) noexcept : how_(kind::descriptor), fd_(fd) {}
-    constexpr explicit stdio(kind how) noexcept : how_(how) {}
-    [[nodiscard]] constexpr kind how() const noexcept { return how_; }
-    [[nodiscard]] constexpr int fd() const noexcept { return fd_; }
-
-private:
-    kind how_ = kind::inherit;
-    int fd_ = -1;
-};
-
 /// How to start a program. Members stay in this order.
 struct popen_options {
     std::vector<std::string> args = {}; ///< program and arguments, where they are not given apart
-    environment env = {};               ///< all its variables
+    popen_environment env = {};               ///< all its variables
     std::string cwd = {};               ///< its directory; empty: this process's
-    stdio stdin = {};                   ///< inherited unless it is said
-    stdio stdout = {};
-    stdio stderr = {};
+    rt::stdio_choice stdin = {};                   ///< inherited unless it is said
+    rt::stdio_choice stdout = {};
+    rt::stdio_choice stderr = {};
     bool new_session = false;           ///< setsid
     int process_group = -1;             ///< joins that group; 0: one of its own
     bool shell = false;                 ///< the first argument is a line for /bin/sh, the others its $0, $1, ...
@@ -203,17 +207,18 @@ class WEFT_API subprocess {
 public:
     /// The same, under the name that gevent has for it.
     using popen = subprocess;
+    using environment = popen_environment;
 
-    static constexpr stdio inherit{stdio::kind::inherit};     ///< this process's own
-    static constexpr stdio pipe{stdio::kind::pipe};           ///< to and from this process: stdin(), stdout(), stderr()
-    static constexpr stdio devnull{stdio::kind::devnull};     ///< /dev/null
-    static constexpr stdio to_stdout{stdio::kind::to_stdout}; ///< for stderr: where stdout goes
+    static constexpr rt::stdio_choice inherit{rt::stdio_choice::kind::inherit};     ///< this process's own
+    static constexpr rt::stdio_choice pipe{rt::stdio_choice::kind::pipe};           ///< to and from this process: stdin(), stdout(), stderr()
+    static constexpr rt::stdio_choice devnull{rt::stdio_choice::kind::devnull};     ///< /dev/null
+    static constexpr rt::stdio_choice to_stdout{rt::stdio_choice::kind::to_stdout}; ///< for stderr: where stdout goes
 
     /// A handle to nothing; all but bool and == require a program.
     subprocess() noexcept = default;
     /// Starts a program. Throws std::invalid_argument without one.
     template <int = 0> // so that for {.args = ...} the other one is meant
-    subprocess(command words, popen_options options = {}) : state_(start(words, options)) {}
+    subprocess(rt::command_words words, popen_options options = {}) : state_(start(words, options)) {}
     explicit subprocess(popen_options options) : state_(start(options.args, options)) {}
 
     explicit operator bool() const noexcept { return state_ != nullptr; }
@@ -228,6 +233,10 @@ public:
     /// Writes the input, closes stdin, reads all that the program writes into pipes, and waits for its end, all at the same time. Past the
     /// deadline, or interrupted, nothing is lost: another call (without input) goes on. Throws std::logic_error for input without a pipe.
     process_output communicate(std::string_view input = {}, deadline d = {}) const;
+    template <std::convertible_to<deadline> D>
+    process_output communicate(D d) const {
+        return communicate(std::string_view(), deadline(d));
+    }
     /// Waits for its end: its exit status, or the negative number of the signal that ended it.
     int wait(deadline d = {}) const;
     /// The same without waiting: nothing while it runs.
@@ -254,23 +263,40 @@ public:
     friend bool operator==(const subprocess&, const subprocess&) noexcept = default;
 
     /// Starts a program and waits for its end. If that fails, by the deadline or otherwise, the program is killed and waited for.
-    static completed_process run(command words, popen_options options = {}, deadline d = {});
+    static completed_process run(rt::command_words words, popen_options options = {}, deadline d = {});
     /// The same: what it wrote to stdout. Throws called_process_error unless it ends with 0.
-    static std::string check_output(command words, popen_options options = {}, deadline d = {});
+    static std::string check_output(rt::command_words words, popen_options options = {}, deadline d = {});
+    /// Both without options.
+    template <std::convertible_to<deadline> D>
+    static completed_process run(rt::command_words words, D d) {
+        return run(std::move(words), popen_options(), deadline(d));
+    }
+    template <std::convertible_to<deadline> D>
+    static std::string check_output(rt::command_words words, D d) {
+        return check_output(std::move(words), popen_options(), deadline(d));
+    }
 
 private:
-    static std::shared_ptr<subprocess_state> start(command words, const popen_options& options);
+    static std::shared_ptr<subprocess_state> start(rt::command_words words, const popen_options& options);
     bool await_end(deadline d) const;
     std::shared_ptr<subprocess_state> state_;
 };
 
 /// Those of `subprocess`, without its name.
 using popen = subprocess;
-inline completed_process run(command words, popen_options options = {}, deadline d = {}) {
+inline completed_process run(rt::command_words words, popen_options options = {}, deadline d = {}) {
     return subprocess::run(std::move(words), std::move(options), d);
 }
-inline std::string check_output(command words, popen_options options = {}, deadline d = {}) {
+inline std::string check_output(rt::command_words words, popen_options options = {}, deadline d = {}) {
     return subprocess::check_output(std::move(words), std::move(options), d);
+}
+template <std::convertible_to<deadline> D>
+completed_process run(rt::command_words words, D d) {
+    return subprocess::run(std::move(words), d);
+}
+template <std::convertible_to<deadline> D>
+std::string check_output(rt::command_words words, D d) {
+    return subprocess::check_output(std::move(words), d);
 }
 
 } // namespace weft

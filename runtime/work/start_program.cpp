@@ -76,19 +76,19 @@ private:
 class standard_streams {
 public:
     standard_streams(const popen_options& options, started_program& started) {
-        const stdio given[3] = {options.stdin, options.stdout, options.stderr};
+        const stdio_choice given[3] = {options.stdin, options.stdout, options.stderr};
         for (int i = 0; i < 3; ++i) {
             how_[i] = given[i].how();
-            if (how_[i] == stdio::kind::pipe) make_pipe(i, started.ends[i]);
-            if (how_[i] == stdio::kind::descriptor) take(i, given[i].fd());
+            if (how_[i] == stdio_choice::kind::pipe) make_pipe(i, started.ends[i]);
+            if (how_[i] == stdio_choice::kind::descriptor) take(i, given[i].fd());
         }
     }
     void add_to(file_actions& actions) const {
         for (int i = 0; i < 3; ++i) {
             if (sources_[i] >= 0) check(::posix_spawn_file_actions_adddup2(actions.get(), sources_[i], i));
-            else if (how_[i] == stdio::kind::devnull)
+            else if (how_[i] == stdio_choice::kind::devnull)
                 check(::posix_spawn_file_actions_addopen(actions.get(), i, "/dev/null", O_RDWR, 0));
-            else if (how_[i] == stdio::kind::to_stdout && i == 2) check(::posix_spawn_file_actions_adddup2(actions.get(), 1, 2));
+            else if (how_[i] == stdio_choice::kind::to_stdout && i == 2) check(::posix_spawn_file_actions_adddup2(actions.get(), 1, 2));
         }
     }
 
@@ -115,7 +115,7 @@ private:
         }
     }
 
-    stdio::kind how_[3];
+    stdio_choice::kind how_[3];
     owned_fd kept_[3];
     int sources_[3] = {-1, -1, -1};
 };

@@ -16,26 +16,26 @@ namespace weft {
 
 // --- Environments ---
 
-environment environment::current() {
-    environment e;
+popen_environment popen_environment::current() {
+    popen_environment e;
     e.variables_ = e.variables();
     return e;
 }
 
-environment& environment::unset(std::string_view name) {
+popen_environment& popen_environment::unset(std::string_view name) {
     if (inherited()) variables_ = variables();
     std::erase_if(*variables_, [&](const std::string& v) { return v.size() > name.size() && v[name.size()] == '=' && v.starts_with(name); });
     return *this;
 }
 
-environment& environment::set(std::string_view name, std::string_view value) {
+popen_environment& popen_environment::set(std::string_view name, std::string_view value) {
     if (name.empty() || name.find('=') != name.npos) throw std::invalid_argument("weft: no name for a variable: '" + std::string(name) + "'");
     unset(name);
     variables_->push_back(std::string(name) + "=" + std::string(value));
     return *this;
 }
 
-std::vector<std::string> environment::variables() const {
+std::vector<std::string> popen_environment::variables() const {
     if (variables_) return *variables_;
     std::vector<std::string> all;
     for (char** v = ::environ; v != nullptr && *v != nullptr; ++v) all.emplace_back(*v);
@@ -57,7 +57,7 @@ struct subprocess_state {
     bool exchange(deadline d);
 };
 
-std::shared_ptr<subprocess_state> subprocess::start(command words, const popen_options& options) {
+std::shared_ptr<subprocess_state> subprocess::start(rt::command_words words, const popen_options& options) {
     auto state = std::make_shared<subprocess_state>();
     state->args = std::move(words.words());
     rt::started_program started = rt::start_program(state->args, options);
@@ -136,7 +136,7 @@ process_output subprocess::communicate(std::string_view input, deadline d) const
 
 // --- A program from its start to its end ---
 
-completed_process subprocess::run(command words, popen_options options, deadline d) {
+completed_process subprocess::run(rt::command_words words, popen_options options, deadline d) {
     if (options.input) options.stdin = pipe;
     if (options.capture_output) options.stdout = options.stderr = pipe;
     const subprocess program(std::move(words), options);
@@ -155,7 +155,7 @@ completed_process subprocess::run(command words, popen_options options, deadline
     }
 }
 
-std::string subprocess::check_output(command words, popen_options options, deadline d) {
+std::string subprocess::check_output(rt::command_words words, popen_options options, deadline d) {
     options.stdout = pipe;
     options.check = true;
     return run(std::move(words), std::move(options), d).stdout;

@@ -335,10 +335,7 @@ TEST_CASE("process_queue_between_processes") {
     std::list<process> workers;
     for (int w = 0; w < 3; ++w)
         workers.emplace_back([&, w] {
-            try {
-                for (;;) results.put({w, jobs.get(40s)}, 40s);
-            } catch (const weft::queue_shutdown&) {
-            }
+            for (const int job : jobs) results.put({w, job}, 40s);
         });
     for (int i = 0; i < 2000; ++i) jobs.put(i);
     jobs.shutdown();

@@ -2,6 +2,7 @@
 #include <weft/subprocess.hpp>
 
 #include <weft/event.hpp>
+#include <weft/threadpool.hpp>
 #include <weft/timeout.hpp>
 
 #include <catch2/catch.hpp>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -140,7 +142,7 @@ TEST_CASE("communicate_carries_any_size_both_ways") {
     CHECK(both.stdout.size() == 2000000);
     CHECK(both.stderr.size() == 3000000);
     weft::popen merged({"sh", "-c", "echo a; echo b >&2"}, {.stdout = weft::popen::pipe, .stderr = weft::popen::to_stdout});
-    CHECK(merged.communicate({}, 20s).stdout == "a\nb\n");
+    CHECK(merged.communicate(20s).stdout == "a\nb\n");
     weft::popen deaf({"sh", "-c", "exec <&-; echo done"}, {.stdin = weft::popen::pipe, .stdout = weft::popen::pipe});
     CHECK(deaf.communicate(big, 20s).stdout == "done\n"); // no SIGPIPE, no error
     CHECK_THROWS_AS(weft::popen({"true"}).communicate("input"), std::logic_error);
@@ -207,7 +209,7 @@ TEST_CASE("popen_options") {
     CHECK(weft::check_output({"/bin/sh", "-c", "echo $A-$B"}, {.env = variables}) == "-x=y\n");
     ::setenv("WEFT_SEEN", "1", 1);
     CHECK(weft::check_output({"sh", "-c", "echo $WEFT_SEEN"}) == "1\n");
-    auto changed = weft::environment::current().set("WEFT_MORE", "2").unset("WEFT_SEEN");
+    auto changed = weft::subprocess::environment::current().set("WEFT_MORE", "2").unset("WEFT_SEEN");
     CHECK(weft::check_output({"sh", "-c", "echo $WEFT_SEEN$WEFT_MORE"}, {.env = changed}) == "2\n");
     CHECK(error_of([] { weft::popen({"sh"}, {.env = {{"PATH", "/nowhere"}}}); }) == ENOENT); // the PATH that it is given
     CHECK_THROWS_AS(changed.set("A=B", ""), std::invalid_argument);
@@ -296,7 +298,7 @@ TEST_CASE("other_fibers_run_meanwhile") {
     std::vector<weft::fiber<int>> all;
     std::vector<weft::popen> programs;
     for (int i = 0; i < 20; ++i) {
-        programs.emplace_back(weft::command{"sh", "-c", "read x; exit $x"}, weft::popen_options{.stdin = weft::popen::pipe});
+        programs.emplace_back(std::vector<std::string>{"sh", "-c", "read x; exit $x"}, weft::popen_options{.stdin = weft::popen::pipe});
         all.push_back(weft::spawn([p = programs.back()] { return p.wait(50s); }));
     }
     yield();
@@ -402,6 +404,26 @@ TEST_CASE("sigchld_stays_the_programs") {
     ::sigaction(SIGCHLD, &before, nullptr);
 }
 
+TEST_CASE("programs_of_jobs_and_threads_can_be_signalled") {
+    weft::threadpool workers(1); // whose threads block every signal
+    const int code = workers.apply([] {
+        weft::popen p({"sleep", "1000"});
+        p.terminate();
+        return p.wait(20s);
+    });
+    CHECK(code == -SIGTERM);
+    sigset_t blocked, before;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    ::pthread_sigmask(SIG_BLOCK, &blocked, &before); // the caller's mask goes along
+    weft::popen p({"sleep", "1000"});
+    p.terminate();
+    CHECK_THROWS_AS(p.wait(20ms), weft::timeout_error);
+    p.kill();
+    CHECK(p.wait(20s) == -SIGKILL);
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
 TEST_CASE("a_status_that_somebody_else_took_is_known_or_an_error") {
     weft::popen p({"sh", "-c", "exit 8"});
     int status = 0;
@@ -439,9 +461,11 @@ TEST_CASE("dropped_handles_leave_no_zombies") {
 }
 
 TEST_CASE("a_thousand_programs_leak_nothing", "[timeout:120]") {
-    CHECK(weft::check_output({"echo", "x"}) == "x\n");
+    CHECK(weft::check_output({"echo", "x"}, 60s) == "x\n");
     const std::size_t before = open_descriptors();
+    std::size_t memory = 0;
     for (int round = 0; round < 20; ++round) {
+        if (round == 2) memory = ::mallinfo2().uordblks;
         std::vector<weft::fiber<bool>> all;
         for (int i = 0; i < 50; ++i)
             all.push_back(weft::spawn([i] {
@@ -452,6 +476,7 @@ TEST_CASE("a_thousand_programs_leak_nothing", "[timeout:120]") {
             }));
         for (auto& f : all) CHECK(f.get(60s));
     }
+    CHECK(::mallinfo2().uordblks <= memory + 50'000); // a program would have at least 100 bytes
     CHECK(open_descriptors() == before);
     CHECK(childless());
 }

@@ -107,6 +107,33 @@ public:
     /// No more puts; gets go on until it is empty. In all processes.
     void shutdown() { core_.shutdown(); }
 
+    /// Takes what comes until the queue is shut down and empty.
+    class iterator {
+    public:
+        using value_type = T;
+        using difference_type = std::ptrdiff_t;
+        using iterator_concept = std::input_iterator_tag;
+        iterator() = default;
+        explicit iterator(process_queue& q) : queue_(&q) { ++*this; }
+        T& operator*() const noexcept { return *value_; }
+        iterator& operator++() {
+            try {
+                value_ = queue_->get();
+            } catch (const queue_shutdown&) {
+                value_.reset();
+            }
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        bool operator==(std::default_sentinel_t) const noexcept { return !value_; }
+
+    private:
+        process_queue* queue_ = nullptr;
+        mutable std::optional<T> value_;
+    };
+    iterator begin() { return iterator(*this); }
+    [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
+
 private:
     static deadline at_once() noexcept { return std::chrono::nanoseconds(0); }
     bool try_put(const T& value, deadline d) {
