@@ -40,9 +40,9 @@ def clean_environment():
 class Running:
     """with Running(command, directory) as server: …; it is killed with its group at the end, if it still runs."""
 
-    def __init__(self, command, place, stdin=None):
+    def __init__(self, command, place, stdin=None, environment=None):
         self.out, self.err = (tempfile.TemporaryFile() for _ in range(2))
-        self.process = subprocess.Popen(command, cwd=place, env=clean_environment(), stdin=stdin or subprocess.DEVNULL, stdout=self.out,
+        self.process = subprocess.Popen(command, cwd=place, env=clean_environment() | (environment or {}), stdin=stdin or subprocess.DEVNULL, stdout=self.out,
                                         stderr=self.err, start_new_session=True, preexec_fn=end_with_parent)
         self.proc = f"/proc/{self.process.pid}"
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A threaded server of Debian's, bare and under `weft run`, before many clients at once.
 
-    servers.py --list | --list-few | --list-more
+    servers.py --list | --list-few | --list-more | --list-other
     servers.py [--weft W] [--clients N] [--rounds R] [--repeats R] [--option O]... [--real-threads] CASE
 
 Compared are what every client was answered, the exit status after SIGTERM and standard output. Under weft the server has one kernel
@@ -19,10 +19,12 @@ sys.dont_write_bytecode = True
 import load
 from process import Running, free_port
 import more_server_cases
+import other_server_cases
 import server_cases
 
-CASES = server_cases.CASES | more_server_cases.CASES
-LISTS = {"list": server_cases.CASES, "list-few": ("python_files", "stunnel", "memcached"), "list-more": more_server_cases.CASES}
+CASES = server_cases.CASES | more_server_cases.CASES | other_server_cases.CASES
+LISTS = {"list": server_cases.CASES, "list-few": ("python_files", "stunnel", "memcached"), "list-more": more_server_cases.CASES,
+         "list-other": other_server_cases.CASES}
 READY_S, CALM_S = 30, 20
 RSS_FACTOR, RSS_SLACK_KIB = 1.5, 24 * 1024  # over bare: the program's own, and weft with its hub
 WEFT_OWN = 8  # descriptors: what each kernel thread of weft's has
@@ -46,7 +48,7 @@ async def once(case, weft, clients, rounds, one_thread=False):
     with tempfile.TemporaryDirectory(prefix="weft-servers-") as place:
         given = case(place, free_port(), backend.sockets[0].getsockname()[1], certificate)
         command = [*weft, *given.command]
-        with Running(command, place, given.stdin) as server:
+        with Running(command, place, given.stdin, given.environment) as server:
             try:
                 return await serve(server, given, clients, rounds, one_thread)
             except Exception as error:
