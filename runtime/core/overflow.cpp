@@ -63,7 +63,8 @@ struct alternate_stack {
     /// Past the shim, which would take it for the program's.
     static long set(const stack_t* wanted, stack_t* old) noexcept { return sys::call(SYS_sigaltstack, sys::arg(wanted), sys::arg(old)); }
     void give_back() noexcept {
-        if (memory == nullptr) return;
+        // Who ends the process may do so on another kernel thread than its own, which goes on using it.
+        if (memory == nullptr || &of_carrier(installed) != &installed) return;
         installed = nullptr;
         stack_t now{};
         if (set(nullptr, &now) == 0 && now.ss_sp == memory) {

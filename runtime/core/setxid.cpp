@@ -54,7 +54,7 @@ void on_signal(int number, siginfo_t* info, void* context) {
     const bool away = own != nullptr && own != mine;
     volatile std::uint8_t& selector = (carrier == nullptr ? state_in(mine) : *carrier).selector;
     const std::uint8_t trapped = selector;
-    selector = 0; // SIGSYS is blocked
+    selector = 0; // what libc does here is real
     if (away) set_thread_pointer(own);
     libc_handler(number, info, context);
     answer_for_frames();
@@ -71,7 +71,9 @@ void watch(const tls_layout& l) noexcept {
     libc_handler = a.handler;
     layout = &l;
     a.handler = on_signal;
-    a.mask = ~std::uint64_t{0}; // nobody else's handler may run with the descriptor of another
+    // Nobody else's handler may run with the descriptor of another. But the way out of the handler is a system call of libc's, which is
+    // trapped where the one that libc makes them for was trapped.
+    a.mask = ~(std::uint64_t{1} << (SIGSYS - 1));
     sys::call(SYS_rt_sigaction, libc_signal, sys::arg(&a), 0, sizeof a.mask);
 }
 

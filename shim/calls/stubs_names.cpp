@@ -5,7 +5,10 @@
 
 #include <weft/export.hpp>
 
+#include <algorithm>
 #include <cstdint>
+#include <memory>
+#include <new>
 
 using weft::shim::call;
 using weft::shim::serve;
@@ -15,6 +18,29 @@ namespace {
 template <call c, class... A>
 auto look_up(A... arguments) {
     return serve<c>(weft::shim::stdio::in_libc<c, A...>, arguments...);
+}
+
+/// As libc's, whose second half has every thread make the system call and holds a lock meanwhile that making a thread needs, too: nothing of
+/// that is trapped, since a fiber must not be suspended there.
+int set_groups_of(const char* user, gid_t group) {
+    constexpr int few = 64;
+    std::unique_ptr<gid_t[]> groups;
+    int count = few, room = 0;
+    do {
+        room = count;
+        groups.reset(new (std::nothrow) gid_t[static_cast<std::size_t>(room)]);
+        if (groups == nullptr) {
+            errno = ENOMEM;
+            return -1;
+        }
+    } while (weft::shim::stdio::in_libc<call::getgrouplist>(user, group, groups.get(), &count) < 0 && count > room);
+    const weft::shim::trap::untrapped real;
+    const long most = ::sysconf(_SC_NGROUPS_MAX);
+    if (most > 0) count = static_cast<int>(std::min<long>(count, most));
+    int result = 0;
+    do result = ::setgroups(static_cast<std::size_t>(count), groups.get());
+    while (result != 0 && errno == EINVAL && --count > 0); // more than this kernel takes
+    return result;
 }
 
 } // namespace
@@ -58,7 +84,7 @@ WEFT_API void endgrent() { look_up<call::endgrent>(); }
 WEFT_API int getgrouplist(const char* user, gid_t group, gid_t* groups, int* count) {
     return look_up<call::getgrouplist>(user, group, groups, count);
 }
-WEFT_API int initgroups(const char* user, gid_t group) { return look_up<call::initgroups>(user, group); }
+WEFT_API int initgroups(const char* user, gid_t group) { return serve<call::initgroups>(set_groups_of, user, group); }
 
 // --- Passwords ---
 

@@ -105,3 +105,39 @@ static void* opens_nothing(void* argument) {
     return argument;
 }
 CASE(a_childs_own) { finish(start(opens_nothing, NULL)); }
+
+// What libc looks up before it makes the system calls of all threads may wait, too.
+static void* names_groups(void* argument) {
+    if (privileged()) WORKS(initgroups("daemon", 65534));
+    else FAILS(EPERM, initgroups("daemon", 65534));
+    return argument;
+}
+PROCESS(groups_by_name) {
+    pthread_t threads[THREADS];
+    sem_init(&looked, 0, 0);
+    for (int i = 0; i < THREADS; ++i) threads[i] = start(names_groups, NULL);
+    for (int i = 0; i < THREADS; ++i) finish(threads[i]);
+    names_groups(NULL);
+    atomic_store(&conform_checks, 0);
+}
+CASE(groups_of_a_name) { EQUAL(0, ending(run_process("groups_by_name"))); }
+
+// By then the destructors of main's variables have run, perhaps on another kernel thread than main began on.
+static void changes_late(void) {
+    if (setegid(getegid()) != 0 || seteuid(geteuid()) != 0) _exit(77);
+}
+static void* waits_on(void* argument) {
+    for (;;) pause();
+    return argument;
+}
+PROCESS(at_exit) {
+    for (int i = 0; i < 2; ++i) pthread_detach(start(waits_on, NULL));
+    atexit(changes_late);
+    pause_ms(5);
+    struct timespec now;
+    do clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    while (now.tv_sec == 0 && now.tv_nsec < 200000000);
+    pause_ms(5);
+    exit(5);
+}
+CASE(at_the_end) { EQUAL(5, ending(run_process("at_exit"))); }
