@@ -178,14 +178,21 @@ char program_name[16] = {}; // as the kernel knows the main thread
 
 bool barrier(int command) noexcept { return sys::call(SYS_membarrier, command) == 0; }
 
+/// Made beforehand, so that a spare that begins cannot fail for lack of memory.
+struct spare_room {
+    void* memory = ::operator new(sizeof(carrier), std::nothrow);
+    carrier* made = nullptr;
+};
+
 void* spare_main(void* p) noexcept {
     const helper_thread counted;
     this_thread_state.inside = 1; // whatever it calls is libc's
     install_overflow_report(false);
     ::pthread_setname_np(::pthread_self(), "weft-carrier");
-    auto* const c = new carrier(this_thread_state);
+    auto& room = *static_cast<spare_room*>(p);
+    auto* const c = ::new (room.memory) carrier(this_thread_state);
     this_thread_state.self = c;
-    std::atomic_ref(*static_cast<carrier**>(p)).store(c, std::memory_order_release);
+    std::atomic_ref(room.made).store(c, std::memory_order_release);
     c->be_spare();
 }
 
@@ -219,10 +226,14 @@ void keep_one_spare() noexcept {
         const std::lock_guard hold(spares_lock);
         if (spares != nullptr || made >= most_spares) return;
     }
-    carrier* c = nullptr;
-    if (!make_thread(spare_main, &c)) return;
+    spare_room room;
+    if (room.memory == nullptr) return;
+    if (!make_thread(spare_main, &room)) {
+        ::operator delete(room.memory);
+        return;
+    }
     ++made;
-    while (std::atomic_ref(c).load(std::memory_order_acquire) == nullptr) sys::sched_yield();
+    while (std::atomic_ref(room.made).load(std::memory_order_acquire) == nullptr) sys::sched_yield();
     for (;;) {
         const std::lock_guard hold(spares_lock);
         if (spares != nullptr) return;

@@ -30,7 +30,7 @@ struct known_call {
 const std::map<std::string_view, known_call>& calls_that_wait() {
     static const std::map<std::string_view, known_call> all = {
 #define WEFT_MAY_WAIT(name, family, excuse) {#name, {#family, excuse}},
-#define WEFT_PER_THREAD(name, what)
+#define WEFT_PER_THREAD(name, what, how)
 #include "core/may_wait.def"
 #undef WEFT_MAY_WAIT
 #undef WEFT_PER_THREAD
@@ -38,10 +38,15 @@ const std::map<std::string_view, known_call>& calls_that_wait() {
     return all;
 }
 
-const std::map<std::string_view, std::string_view>& state_of_threads() {
-    static const std::map<std::string_view, std::string_view> all = {
+struct thread_state {
+    std::string_view what;
+    bool is_kept; // and not shared by the green threads of a kernel thread
+};
+
+const std::map<std::string_view, thread_state>& state_of_threads() {
+    static const std::map<std::string_view, thread_state> all = {
 #define WEFT_MAY_WAIT(name, family, excuse)
-#define WEFT_PER_THREAD(name, what) {#name, what},
+#define WEFT_PER_THREAD(name, what, how) {#name, {what, std::string_view(#how) == "kept"}},
 #include "core/may_wait.def"
 #undef WEFT_MAY_WAIT
 #undef WEFT_PER_THREAD
@@ -249,8 +254,9 @@ private:
         for (const std::string_view import : e.imports()) {
             if (import == "dlopen" || import == "dlmopen") loads_more_ += (loads_more_.empty() ? "" : ", ") + name;
             if (const auto state = state_of_threads().find(import); state != state_of_threads().end())
-                r_.notes.push_back(std::string(import) + " (in " + name + "): " + std::string(state->second) +
-                                   " belongs to the kernel thread, not to a green thread");
+                r_.notes.push_back(std::string(import) + " (in " + name + "): of a green thread, " + std::string(state->second.what) +
+                                   (state->second.is_kept ? " is kept and reported, and nothing acts on it"
+                                                          : " belongs to the whole kernel thread, with all that it carries"));
             const auto known = calls_that_wait().find(import);
             if (known == calls_that_wait().end()) continue;
             auto& c = calls_[std::string(import)];

@@ -178,7 +178,9 @@ def libraries_are_looked_into():
 @case
 def state_of_kernel_threads_is_noted():
     r = report(build("state", source="#define _GNU_SOURCE\n#include <sched.h>\nint main(void) { return setns(1, 0); }\n"))
-    expect(r, any(n.startswith("setns") for n in r["notes"]))
+    expect(r, any(n.startswith("setns") and "whole kernel thread" in n for n in r["notes"]))
+    r = report(build("kept", source="#define _GNU_SOURCE\n#include <sched.h>\nint main(void) { struct sched_param p = {0}; return sched_setparam(0, &p); }\n"))
+    expect(r, any(n.startswith("sched_setparam") and "kept" in n for n in r["notes"]))
 
 
 @case
