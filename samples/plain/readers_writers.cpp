@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Readers and writers: many may read at once, who writes is alone. A plain program of POSIX threads that knows nothing of weft.
+#include "threads.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <atomic>
+#include <iostream>
+
+#include <sched.h>
+
+int main(int argc, char** argv) {
+    CLI::App app("Readers that may be many at once, and writers that are alone, as POSIX threads.", "plain-readers-writers");
+    int readers = 20, writers = 5, times = 100;
+    app.add_option("--readers", readers)->capture_default_str()->check(CLI::Range(0, 100'000));
+    app.add_option("--writers", writers)->capture_default_str()->check(CLI::Range(0, 100'000));
+    app.add_option("--times", times, "That each reads or writes")->capture_default_str()->check(CLI::Range(0, 1'000'000));
+    CLI11_PARSE(app, argc, argv);
+
+    pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+    long first = 0, second = 0; // always the same, but while somebody writes
+    std::atomic<int> reading{0}, most{0}, wrong{0};
+    std::atomic<long> reads{0};
+    {
+        plain::threads all;
+        for (int r = 0; r < readers; ++r) {
+            all.start([&] {
+                for (int i = 0; i < times; ++i) {
+                    ::pthread_rwlock_rdlock(&lock);
+                    const int now = ++reading;
+                    for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {}
+                    const long before = first;
+                    ::sched_yield();
+                    if (before != second) ++wrong;
+                    --reading;
+                    ++reads;
+                    ::pthread_rwlock_unlock(&lock);
+                }
+            });
+        }
+        for (int w = 0; w < writers; ++w) {
+            all.start([&] {
+                for (int i = 0; i < times; ++i) {
+                    ::pthread_rwlock_wrlock(&lock);
+                    if (reading != 0) ++wrong;
+                    ++first;
+                    ::sched_yield();
+                    ++second;
+                    ::pthread_rwlock_unlock(&lock);
+                }
+            });
+        }
+    }
+    std::cout << reads << " reads, " << second << " writes; " << (most > 1 ? "readers were there together" : "readers came one by one") << '\n';
+    const bool right = wrong == 0 && first == second && second == static_cast<long>(writers) * times;
+    std::cout << (right ? "who wrote was alone\n" : "WRONG\n");
+    return right ? 0 : 1;
+}
