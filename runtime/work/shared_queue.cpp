@@ -72,23 +72,29 @@ constexpr std::int64_t enough_to_free = 1 << 20;
 /// The queue's locks, for a scope in which nothing is waited for.
 class shared_queue::hold {
 public:
-    explicit hold(shared_queue& q) : queue_(q) {
+    /// Others have them for a few system calls only; the deadline is for the case that one of them is stopped (SIGSTOP) just then.
+    hold(shared_queue& q, deadline d) : queue_(q) {
         std::chrono::nanoseconds nap = std::chrono::microseconds(20);
-        for (int tries = 0; !q.try_lock(); ++tries) {
+        for (int tries = 0; !(held_ = q.try_lock()); ++tries) {
             if (tries < 10) {
                 sys::sched_yield();
                 continue;
             }
+            if (tries >= 100 && d.expired()) return;
             this_fiber::sleep_for(nap);
             nap = std::min<std::chrono::nanoseconds>(nap * 2, std::chrono::milliseconds(1));
         }
     }
     hold(const hold&) = delete;
     hold& operator=(const hold&) = delete;
-    ~hold() { queue_.unlock(); }
+    ~hold() {
+        if (held_) queue_.unlock();
+    }
+    explicit operator bool() const noexcept { return held_; }
 
 private:
     shared_queue& queue_;
+    bool held_ = false;
 };
 
 shared_queue::shared_queue(std::size_t maxsize)
@@ -182,7 +188,8 @@ bool shared_queue::put(std::string_view message, deadline d) {
     for (;;) {
         interruption_point();
         {
-            const hold locked(*this);
+            const hold locked(*this, d);
+            if (!locked) return false;
             if (shared_.shut) throw queue_shutdown();
             if (maxsize_ == 0 || size() < maxsize_) {
                 store(message);
@@ -198,7 +205,8 @@ std::optional<std::string> shared_queue::get(deadline d) {
     for (;;) {
         interruption_point();
         {
-            const hold locked(*this);
+            const hold locked(*this, d);
+            if (!locked) return {};
             if (shared_.head.load(std::memory_order_relaxed) != shared_.tail.load(std::memory_order_acquire)) return fetch();
             if (shared_.shut) throw queue_shutdown();
             clear(items_, shared_.has_items);
@@ -214,7 +222,7 @@ std::size_t shared_queue::size() {
 }
 
 void shared_queue::shutdown() {
-    const hold locked(*this);
+    const hold locked(*this, {});
     shared_.shut = true;
     raise(items_, shared_.has_items);
     raise(space_, shared_.has_space);
