@@ -203,7 +203,7 @@ zone:
   - domain: test.
     file: {place}/test.zone
 """)
-    return Given([program("knotd"), "-c", settings], port, protocols.dns("a.test", "b.test", "c.test"), dated=True)
+    return Given([program("knotd"), "-c", settings], port, protocols.dns("a.test", "b.test", "c.test"), dated=True, one_by_one=True)
 
 
 @case

@@ -26,6 +26,7 @@ class Given:
     also: list = dataclasses.field(default_factory=list)  # arguments of curl, one more client each
     real_threads: tuple = ()  # names of threads that a library makes past everybody, by libc's own function
     dated: bool = False  # it prints times, numbers of processes and the like
+    one_by_one: bool = False  # its queue of new connections is short, whatever is asked for
     environment: dict = dataclasses.field(default_factory=dict)  # more of it
 
 

@@ -66,12 +66,12 @@ async def serve(server, given, clients, rounds, one_thread):
 
     figures = {"threads": 0}
     await server.accepts(given.port, READY_S)
-    await load.load(given.talk, min(clients, 8), given.port, given.tls)
+    await load.load(given.talk, min(clients, 8), given.port, given.tls, one_by_one=given.one_by_one)
     await asyncio.sleep(0.1)
     base = server.descriptors()
     answers, sizes = [], []
     for _ in range(rounds):
-        answers.append(await load.load(given.talk, clients, given.port, given.tls, one_kernel_thread))
+        answers.append(await load.load(given.talk, clients, given.port, given.tls, one_kernel_thread, given.one_by_one))
         answers[-1] += await asyncio.gather(*(by_curl(arguments) for arguments in given.also))
         figures["descriptors left"] = await server.calm(base + given.kept + (WEFT_OWN if one_thread else 0), CALM_S)
         sizes.append(server.resident())
