@@ -97,10 +97,12 @@ fiber_core* create_fiber_on(hub& h, const fiber_options& options, memory given, 
     }
     // The program knows where a thread's stack is: it has the size that was asked for, and ends at the guard.
     char* const end = frame == nullptr || given.size != 0 ? s->top() : s->base + wanted;
-    char* control = align_down(end - s->color * cache_line - sizeof(fiber_core), cache_line);
-    char* task = align_down(control - task_size, std::max(task_align, stack_alignment));
+    char* const colored = end - s->color * cache_line;
+    const bool beside = frame != nullptr && task_size + std::max(task_align, cache_line) + sizeof(fiber_core) + cache_line <= tls_frame::room_size;
+    char* const control = align_down((beside ? frame->room() + tls_frame::room_size : colored) - sizeof(fiber_core), cache_line);
+    char* const task = align_down(control - task_size, std::max(task_align, stack_alignment));
     place = task;
-    char* const top = given.size == 0 ? align_down(task, stack_alignment) : align_down(given.base + given.size, stack_alignment);
+    char* const top = align_down(given.size != 0 ? given.base + given.size : beside ? colored : task, stack_alignment);
     auto* f = ::new (control) fiber_core(h, *s, given.size == 0 ? s->base : given.base, top, frame);
     if (!options.name.empty()) f->name = options.name;
     return f;

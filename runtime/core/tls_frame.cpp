@@ -35,6 +35,7 @@ constinit const char* wrong = nullptr;
 constexpr std::size_t cache_line = 64;
 constexpr std::size_t frames_a_slab = 64;
 constexpr std::size_t largest_slab = std::size_t{4} << 20;
+constexpr std::size_t page = 4096, huge_page = std::size_t{2} << 20;
 
 constexpr std::size_t round_up(std::size_t n, std::size_t to) noexcept { return (n + to - 1) / to * to; }
 
@@ -136,20 +137,35 @@ private:
             return f;
         }
         const std::size_t alignment = layout.alignment < cache_line ? cache_line : layout.alignment;
-        const std::size_t stride = round_up(round_up(sizeof(tls_frame), alignment) + layout.size, alignment);
-        if (room_ < stride) {
-            const std::size_t wanted = stride * frames_a_slab;
-            const std::size_t bytes = round_up((wanted < largest_slab ? wanted : stride) + alignment, 4096);
-            void* p = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-            if (p == MAP_FAILED) return nullptr;
-            auto* const begin = reinterpret_cast<char*>(round_up(reinterpret_cast<std::uintptr_t>(p), alignment));
-            next_ = begin;
-            room_ = bytes - static_cast<std::size_t>(begin - static_cast<char*>(p));
-        }
+        const std::size_t stride = round_up(round_up(sizeof(tls_frame), alignment) + layout.size + tls_frame::room_size, alignment);
+        if (room_ < stride && !make_slab(stride, alignment)) return nullptr;
         void* const place = next_;
         next_ += stride;
         room_ -= stride;
         return place;
+    }
+
+    /// The first is small. Those of a program with many threads are huge pages, as far as the kernel has some: each switch touches a frame.
+    bool make_slab(std::size_t stride, std::size_t alignment) noexcept {
+        const std::size_t some = stride * frames_a_slab;
+        const bool huge = next_ != nullptr && some <= huge_page;
+        const std::size_t bytes = huge ? huge_page : round_up((some < largest_slab ? some : stride) + alignment, page);
+        const std::size_t aligned = huge ? huge_page : alignment;
+        const std::size_t mapped = huge ? bytes + huge_page : bytes;
+        void* p = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (p == MAP_FAILED) return false;
+        auto* const from = static_cast<char*>(p);
+        next_ = reinterpret_cast<char*>(round_up(reinterpret_cast<std::uintptr_t>(p), aligned));
+        const auto before = static_cast<std::size_t>(next_ - from);
+        room_ = bytes;
+        if (!huge) {
+            room_ -= before;
+            return true;
+        }
+        if (before != 0) ::munmap(from, before);
+        if (before != huge_page) ::munmap(next_ + bytes, huge_page - before);
+        ::madvise(next_, bytes, MADV_HUGEPAGE);
+        return true;
     }
 
     spinlock lock_;
@@ -184,6 +200,7 @@ bool tls_frame::make() noexcept {
     const std::size_t alignment = layout.alignment < cache_line ? cache_line : layout.alignment;
     char* const memory = reinterpret_cast<char*>(this) + round_up(sizeof *this, alignment);
     pointer_ = memory + (layout.size - layout.descriptor) / alignment * alignment;
+    room_ = memory + layout.size;
     const inside_weft inside;
     if (layout.allocate(pointer_) == nullptr) return false;
     fill();

@@ -29,6 +29,9 @@ public:
     static void put(tls_frame& f) noexcept;
 
     [[nodiscard]] char* pointer() const noexcept { return pointer_; }
+    /// Memory for what belongs to the fiber: a switch touches it and the frame, so both lie together.
+    [[nodiscard]] char* room() const noexcept { return room_; }
+    static constexpr std::size_t room_size = 1024;
     [[nodiscard]] thread_state& state() const noexcept { return state_of(pointer_); }
     /// The state in the frame of that thread pointer, a kernel thread's too.
     static thread_state& state_of(char* pointer) noexcept {
@@ -71,6 +74,7 @@ private:
     tls_frame* next_ = nullptr;      // in the pool
     tls_frame* live_next_ = nullptr; // all that were ever made
     char* pointer_ = nullptr;
+    char* room_ = nullptr;
     bool used_ = false;              // somebody has run with it
 };
 
