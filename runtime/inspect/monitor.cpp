@@ -65,7 +65,7 @@ bool monitor::state::look_at(rt::hub& h, std::uint64_t turn, found& f) noexcept 
     f.failure = thread.failure();
     f.fiber = who->id; // its memory is the hub's for good, if perhaps no longer its own where the thread runs on
     if (f.failure != nullptr) return true;
-    f.is_main = who->is_main();
+    f.is_main = who == &h.main_fiber();
     std::memcpy(f.name, who->name.data(), std::min(who->name.size(), sizeof f.name - 1));
     rt::unwind(thread.where(), f.stands);
     return true;

@@ -116,6 +116,10 @@ char state_of(int tid) noexcept {
 } // namespace
 
 stopped_thread::stopped_thread(int tid) noexcept {
+    if constexpr (sanitizer::tsan) { // it keeps signals back, and loses track where a child shares its memory
+        failure_ = "ThreadSanitizer does not let a thread be stopped";
+        return;
+    }
     if (in_use.exchange(true, std::memory_order_acquire)) {
         failure_ = "another thread is being looked at";
         return;

@@ -141,7 +141,11 @@ TEST_CASE("gevent_monitor_thread_and_max_blocking_time") {
         for (const weft::deadline end = 20s; !told && !end.expired();) {}
     }).join();
     const std::lock_guard hold(lock);
+#if defined(__SANITIZE_THREAD__) // which does not let a thread be stopped, so its fiber has a number only
+    REQUIRE_FALSE(who.empty());
+#else
     REQUIRE(who == "blocks");
+#endif
 }
 
 TEST_CASE("gevent_loop_exit") {
