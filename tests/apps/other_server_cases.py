@@ -119,21 +119,13 @@ begin; select pg_advisory_xact_lock(7), pg_sleep(0.002); commit; select missing 
 
 
 @case
-def dnsmasq(place, port, behind, certificate):
-    """A child a TCP connection."""
-    return Given([program("dnsmasq"), "-k", "-p", str(port), "-a", "127.0.0.1", "-z", "-C", "/dev/null", "-h", "-R", "-u", ME, "--log-facility=-",
-                  "--address=/a.test/192.0.2.7", "--txt-record=b.test,some", "--local=/test/", f"--pid-file={place}/pid"], port,
-                 protocols.dns("a.test", "b.test", "c.test"))
-
-
-@case
 def apache_event(place, port, behind, certificate):
-    """Two processes of threads, each with a listener thread and a queue."""
+    """Two processes of threads, each with a listener thread and a queue; with no thread idle it would close kept connections."""
     who = "User nobody\nGroup nogroup\n" if os.getuid() == 0 else ""
     modules = "".join(f"LoadModule {m}_module /usr/lib/apache2/modules/mod_{m}.so\n" for m in ("mpm_event", "authz_core", "dir", "mime"))
     settings = write(place, "apache.conf", f"{modules}ServerName localhost\nListen 127.0.0.1:{port}\nPidFile {place}/pid\nErrorLog {place}/log\n"
                      f"DefaultRuntimeDir {place}\nTypesConfig /etc/mime.types\nDocumentRoot {site(place)}\nServerLimit 2\nStartServers 2\n"
-                     "ThreadsPerChild 25\nMaxRequestWorkers 50\nAsyncRequestWorkerFactor 20\nListenBacklog 512\n"
+                     "ThreadLimit 200\nThreadsPerChild 200\nMaxRequestWorkers 400\nListenBacklog 512\n"
                      f"KeepAliveTimeout 60\nMaxKeepAliveRequests 0\n{who}")
     return Given([program("apache2"), "-DFOREGROUND", "-f", settings], port, protocols.http("/small.txt", "/big.bin", "/missing-{i}"))
 
