@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <list>
 #include <numeric>
@@ -95,12 +96,14 @@ TEST_CASE("gevent_threadpool") {
     CHECK(pool.spawn([] { return std::this_thread::get_id(); }).get(20s) != here);
     CHECK(pool.apply(square, 4) == 16);
     CHECK(pool.map(square, numbers) == squares);
-    int ticks = 0;
+    std::atomic<int> ticks{0};
     auto ticker = weft::spawn([&] {
         for (;; ++ticks) sleep_for(1ms);
     });
-    pool.apply([] { std::this_thread::sleep_for(20ms); }); // blocks its thread only
-    CHECK(ticks > 2);
+    pool.apply([&] { // blocks its thread only
+        for (int i = 0; i < 4000 && ticks < 5; ++i) std::this_thread::sleep_for(5ms);
+    });
+    CHECK(ticks >= 5);
     ticker.kill();
 }
 
