@@ -90,7 +90,7 @@ REASONS = {
     r"pthread_(kill|sigqueue|sigmask)|sig(procmask|pending|hold|relse|ignore|set|block|setmask|getmask)|raise|gsignal|\w*(set|long)jmp(_chk)?":
         "of a thread: the conformance programs",
     r"pthread_(create|detach|getattr_np|[sg]etname_np|[sg]etaffinity_np|[sg]etschedpar\w+|setschedprio|getcpuclockid|exit|(test)?cancel|setcancel\w+)|"
-    r"thrd_(create|detach|exit)|gettid|t?g?kill|prctl|(__)?sched_\w+|[sg]etpriority|nice": "of a thread: the conformance programs",
+    r"thrd_(create|detach|exit)|gettid|t?g?kill|f?exec\w+|prctl|(__)?sched_\w+|[sg]etpriority|nice": "of a thread: the conformance programs",
     r"pthread_\w+_destroy|pthread_\w*join\w*|thrd_join": "linked tests: join_test, locks_test",
 }
 
