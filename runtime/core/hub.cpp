@@ -5,6 +5,7 @@
 #include "core/deadlock.hpp"
 #include "core/fork.hpp"
 #include "core/interruption.hpp"
+#include "core/observer_chain.hpp"
 #include "core/overflow.hpp"
 #include "core/readiness.hpp"
 #include "core/registry.hpp"
@@ -37,6 +38,7 @@ constinit hub_hook hub_begins_or_ends = nullptr;
 constinit const observer* fiber_observer = nullptr;
 
 void observe_fibers(const observer& o) noexcept { fiber_observer = &o; }
+const observer* add_observer(const observer& o) noexcept { return std::exchange(fiber_observer, &o); }
 
 std::int64_t now_ns() noexcept {
     timespec t{};

@@ -340,6 +340,12 @@ long scheduling(const arguments& a) noexcept {
     return sched::call(number, a[0], a[1], a[2], a[3]);
 }
 
+long clock_gettime(const arguments& a) noexcept {
+    return cpu_time::clock_gettime(static_cast<clockid_t>(a[0]), from_register<timespec*>(a[1]));
+}
+long clock_getres(const arguments& a) noexcept { return cpu_time::clock_getres(static_cast<clockid_t>(a[0]), from_register<timespec*>(a[1])); }
+long getrusage(const arguments& a) noexcept { return cpu_time::getrusage(static_cast<int>(a[0]), from_register<rusage*>(a[1])); }
+
 /// What the kernel keeps for the end of a thread: of a kernel thread's, not of those that it carries.
 long set_tid_address(const arguments& a) noexcept { return green::self() != nullptr ? tid::mine() : make(SYS_set_tid_address, a); }
 
@@ -463,6 +469,9 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     always(SYS_tkill, tkill);
     always(SYS_rt_tgsigqueueinfo, rt_tgsigqueueinfo);
     always(SYS_prctl, prctl);
+    always(SYS_clock_gettime, clock_gettime);
+    always(SYS_clock_getres, clock_getres);
+    always(SYS_getrusage, getrusage);
     always(SYS_set_tid_address, set_tid_address);
     always(SYS_sched_getaffinity, scheduling<SYS_sched_getaffinity>);
     always(SYS_sched_setaffinity, scheduling<SYS_sched_setaffinity>);

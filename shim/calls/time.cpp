@@ -5,6 +5,7 @@
 #include "calls/blocking.hpp"
 #include "calls/wait.hpp"
 #include "core/serve.hpp"
+#include "threads/cpu_time.hpp"
 
 #include "core/private_fd.hpp"
 #include "core/sys.hpp"
@@ -126,6 +127,25 @@ int sleep_on_kernel_thread(clockid_t clock, int flags, timespec t, timespec* lef
     return left == nullptr || (flags & TIMER_ABSTIME) != 0 || error == EINVAL || copy_to_caller(left, &rest, sizeof rest) ? error : EFAULT;
 }
 
+/// By another green thread's processor time, which goes no faster than time itself.
+int sleep_until_used(clockid_t clock, bool absolute, const timespec& t, timespec* left) noexcept {
+    const std::int64_t begin = cpu_time::read(clock), wanted = duration_of(t).count();
+    if (begin < 0) return EINVAL;
+    std::int64_t end = INT64_MAX;
+    if (absolute || !__builtin_add_overflow(begin, wanted, &end)) end = absolute ? wanted : end;
+    for (;;) {
+        const std::int64_t now = cpu_time::read(clock);
+        if (now < 0 || now >= end) return 0;
+        std::chrono::nanoseconds rest{};
+        constexpr std::int64_t least = 1'000'000;
+        const int error = sleep_for(std::chrono::nanoseconds(std::max(end - now, least)), rest);
+        if (error == 0) continue;
+        if (left == nullptr || absolute) return error;
+        const timespec missing = timespec_of(std::chrono::nanoseconds(end - now));
+        return copy_to_caller(left, &missing, sizeof missing) ? error : EFAULT;
+    }
+}
+
 /// The error of a sleep that was cut short, once the caller has been told what is left.
 int cut_short(int error, std::chrono::nanoseconds rest, timespec* left) noexcept {
     if (error == 0 || left == nullptr) return error;
@@ -155,6 +175,7 @@ int clock_nanosleep(clockid_t clock, int flags, const timespec* wanted, timespec
     const bool readable = copy_from_caller(&t, wanted, sizeof t);
     errno = saved_errno;
     if (!readable || !valid(t) || is_own_cpu_clock(clock)) return real().clock_nanosleep(clock, flags, wanted, left); // fails at once
+    if (cpu_time::is_own(clock)) return EINVAL;
     int error = 0;
     std::chrono::nanoseconds rest{};
     switch (clock) {
@@ -181,10 +202,17 @@ int clock_nanosleep(clockid_t clock, int flags, const timespec* wanted, timespec
         error = error == EINTR && rest.count() == 0 ? 0 : cut_short(error, rest, left);
         break;
     }
-    default: error = sleep_on_kernel_thread(clock, flags, t, left);
+    default:
+        error = cpu_time::is_green(clock) ? sleep_until_used(clock, absolute, t, left) : sleep_on_kernel_thread(clock, flags, t, left);
     }
     errno = saved_errno;
     return error;
+}
+
+/// The thread that asks is the only one, perhaps not on the kernel thread that has its number.
+int nanosleep_unserved(clockid_t clock, int flags, const timespec* wanted, timespec* left) noexcept {
+    if (clock < 0 && cpu_time::is_green(clock) && cpu_time::is_own(clock)) return EINVAL;
+    return real().clock_nanosleep(clock, flags, wanted, left);
 }
 
 int thrd_sleep(const timespec* wanted, timespec* left) noexcept {
@@ -223,6 +251,7 @@ int sched_yield() noexcept {
 
 using weft::shim::call;
 using weft::shim::serve;
+using weft::shim::serve_or;
 
 extern "C" {
 
@@ -232,7 +261,7 @@ WEFT_API int nanosleep(const timespec* wanted, timespec* left) {
     return serve<call::nanosleep>(weft::shim::time::nanosleep, wanted, left);
 }
 WEFT_API int clock_nanosleep(clockid_t clock, int flags, const timespec* wanted, timespec* left) {
-    return serve<call::clock_nanosleep>(weft::shim::time::clock_nanosleep, clock, flags, wanted, left);
+    return serve_or<call::clock_nanosleep>(weft::shim::time::clock_nanosleep, weft::shim::time::nanosleep_unserved, clock, flags, wanted, left);
 }
 WEFT_API int __nanosleep(const timespec* wanted, timespec* left) {
     return serve<call::__nanosleep>(weft::shim::time::nanosleep, wanted, left);

@@ -231,6 +231,7 @@ int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void
     t.guard_size = w.guard_size == 0 ? 0 : w.guard_size + beyond; // where a fault means that the stack was used up
     t.inherits_scheduling = w.inherits;
     t.tid = tid::next();
+    cpu_time::begin(t);
     const green_thread* const maker = self();
     names::inherit(t, maker);
     if (const int error = sched::begin(t, maker, attributes, w.inherits); error != 0) {
@@ -328,6 +329,7 @@ void after_fork() noexcept {
     me->next = me->previous = nullptr;
     newest = me;
     me->tid = rt::sys::getpid();
+    cpu_time::after_fork(*me);
     if (me == &main_thread) return;
     live.store(1, std::memory_order_relaxed);
     names::after_fork(*me);

@@ -4,6 +4,8 @@
 // Green threads: what pthread_create makes of a thread. A fiber with a TLS frame of its own, whose address is its pthread_t, as with libc's
 // own threads; so pthread_self, errno and thread_local variables need no interception.
 
+#include "threads/cpu_time.hpp"
+
 #include "core/fiber.hpp"
 #include "core/thread_state.hpp"
 #include "core/tls_frame.hpp"
@@ -44,6 +46,8 @@ struct green_thread {
     char* stack_low = nullptr;
     std::size_t stack_size = 0, guard_size = 0;
     bool inherits_scheduling = true;
+
+    cpu_time::account cpu;
 
     [[nodiscard]] bool is_main() const noexcept { return start == nullptr; }
 

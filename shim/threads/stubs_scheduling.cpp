@@ -106,11 +106,11 @@ int set_thread_priority(pthread_t id, int priority) noexcept {
     return static_cast<int>(-by(SYS_sched_setparam, number_of(*t), rt::sys::arg(&p)));
 }
 
-/// Its processor time is the process's: nobody counts a green thread's own.
 int cpu_clock(pthread_t id, clockid_t* out) noexcept {
     const green_thread* const t = green::of(id);
     if (t == nullptr) return real().pthread_getcpuclockid(id, out);
-    *out = CLOCK_PROCESS_CPUTIME_ID;
+    if (std::atomic_ref(const_cast<green_thread*>(t)->life).load(std::memory_order_acquire) == green_thread::ended) return ESRCH;
+    *out = cpu_time::clock_of(*t);
     return 0;
 }
 
