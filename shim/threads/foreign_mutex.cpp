@@ -167,7 +167,9 @@ int lock(pthread_mutex_t* m, const limit& until) noexcept {
     for (;;) {
         const bool keepers = is_the_keepers(m);
         const bool mine = is_on_this_thread(m) && fiber_in(m) == me;
-        if (mine ? !keepers || (kind_of(m) & type_bits) != normal : !is_on_this_thread(m)) {
+        const int type = kind_of(m) & type_bits;
+        // Who waits for itself waits suspended, so that all others go on.
+        if (mine ? type == recursive || type == error_checking : !is_on_this_thread(m)) {
             if (!may_suspend() && !keepers) return taken(m, me, real_lock(m, until));
             // A lock that is this very fiber's or thread's own is libc's to judge.
             const int result = mine && !keepers ? taken(m, me, real_lock(m, until)) : trylock_free(m, me);
