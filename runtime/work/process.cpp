@@ -11,8 +11,9 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
-#include <iostream>
+#include <ostream>
 #include <mutex>
 #include <system_error>
 #include <vector>
@@ -24,12 +25,24 @@ namespace weft {
 
 namespace {
 
-void flush_output() noexcept {
+// std::cout and std::clog. <iostream> would construct and flush them in programs that have no use for them, also at exit while a FILE is locked.
+extern "C" char weft_cout[] __asm__("_ZSt4cout");
+extern "C" char weft_clog[] __asm__("_ZSt4clog");
+
+/// A stream that the program has: constructed, so that its first word is a table of functions.
+void flush_stream(char* object) noexcept {
+    void* functions;
+    std::memcpy(&functions, object, sizeof functions);
+    if (functions == nullptr) return;
     try {
-        std::cout.flush();
-        std::clog.flush();
+        reinterpret_cast<std::ostream*>(object)->flush();
     } catch (...) {
     }
+}
+
+void flush_output() noexcept {
+    flush_stream(weft_cout);
+    flush_stream(weft_clog);
     std::fflush(stdout);
     std::fflush(stderr);
 }

@@ -8,7 +8,8 @@ usage: exported_symbols.py runtime LIBWEFT_SO
 libweft.so may export what is in namespace weft and C names that begin with weft_. libweft-shim.so may export that
 and, exactly, the calls that the table names (the first argument of each WEFT_CALL line); its version script, if it
 has one, must name the same calls. No symbol may carry a version: interposition fails silently then. And neither may need
-libraries beyond libc, the C++ library and each other: a preloaded library brings its own before all others.
+libraries beyond libc, the C++ library and each other: a preloaded library brings its own before all others. Nor may it construct the standard
+streams (<iostream>): they are flushed at exit, which waits where the program has locked stdout.
 Exits with 1 if anything differs.
 """
 import pathlib
@@ -61,6 +62,11 @@ def script_names(path):
 NEEDED = re.compile(r"Shared library: \[(?!libweft|lib(?:a|t|ub)san|libstdc\+\+|libgcc_s|libc\.|libm\.|ld-linux)([^]]*)\]")
 
 
+def constructs_streams(library):
+    run = subprocess.run(["nm", "-D", "--undefined-only", library], capture_output=True, text=True, check=True)
+    return "_ZNSt8ios_base4InitC1Ev" in run.stdout
+
+
 def strange_libraries(library):
     return NEEDED.findall(subprocess.run(["readelf", "-d", library], capture_output=True, text=True, check=True).stdout)
 
@@ -74,6 +80,8 @@ def offences(kind, library, calls=None, script=None):
     names = exports(library)
     found = [f"{name}: has a version" for name in names if "@" in name]
     found += [f"{name}: is brought into every program" for name in strange_libraries(library)]
+    if constructs_streams(library):
+        found.append(f"{library}: constructs the standard streams")
     names = [name.split("@")[0] for name in names]
     if kind == "runtime":
         return found + [f"{name}: exported, but not weft's" for name in foreign(names)]
