@@ -70,6 +70,11 @@ public:
         owner_.store(nullptr, std::memory_order_relaxed);
         if (std::atomic_ref(word_).exchange(0, std::memory_order_seq_cst) == 2) futex::wake(&word_, 1, false);
     }
+    [[nodiscard]] bool is_outermost() const noexcept { return depth_ == 1; } // for its owner
+    [[nodiscard]] bool is_anothers() const noexcept {
+        const void* const owner = owner_.load(std::memory_order_relaxed);
+        return owner != nullptr && owner != me();
+    }
     [[nodiscard]] bool is_mine() const noexcept { return owner_.load(std::memory_order_relaxed) == me(); }
     /// In the child of fork: whether its owner is not there.
     bool reset() noexcept {
@@ -114,6 +119,36 @@ public:
 
 private:
     fiber_lock& lock_;
+};
+
+/// Loading begins when no callback of dl_iterate_phdr waits: libc would wait for it with a lock that is needed to make threads, so that none could
+/// be made to go on with the callback. Neither lock is held while the other is waited for.
+class loading {
+public:
+    loading() noexcept {
+        const int saved_errno = errno;
+        {
+            const trap::untrapped weft;
+            modules.take();
+            while (names.is_anothers() && modules.is_outermost()) {
+                modules.give_back();
+                names.take();
+                names.give_back();
+                modules.take();
+            }
+        }
+        errno = saved_errno;
+    }
+    loading(const loading&) = delete;
+    loading& operator=(const loading&) = delete;
+    ~loading() {
+        const int saved_errno = errno;
+        {
+            const trap::untrapped weft;
+            modules.give_back();
+        }
+        errno = saved_errno;
+    }
 };
 
 /// Not for weft itself, nor where locks of libc's are as good: on kernel threads that have no fibers, if there are no green threads.
@@ -169,6 +204,7 @@ void* open_from(const char* file, int mode, const void* caller) {
 
 void* open(const char* file, int mode, const void* caller) {
     if (!is_served()) return open_from(file, mode, caller);
+    const loading first;
     const owning here(modules);
     return open_from(file, mode, caller);
 }
@@ -182,12 +218,14 @@ void* open_in_from(Lmid_t space, const char* file, int mode, const void* caller)
 
 void* open_in(Lmid_t space, const char* file, int mode, const void* caller) {
     if (!is_served()) return open_in_from(space, file, mode, caller);
+    const loading first;
     const owning here(modules);
     return open_in_from(space, file, mode, caller);
 }
 
 int close(void* handle) {
     if (!is_served()) return real().dlclose(handle);
+    const loading first;
     const owning here(modules);
     return real().dlclose(handle);
 }
