@@ -36,18 +36,18 @@ std::uint32_t owner_tid() noexcept {
     return f == nullptr ? this_tid() : static_cast<std::uint32_t>(f->owner->home_tid());
 }
 
-/// Which fiber has it. Main may have taken it while it was alone, by libc, which does not say.
-std::uint32_t fiber_in(pthread_mutex_t* m) noexcept {
-    const std::uint32_t fiber = __atomic_load_n(keeper::fiber_of(m), __ATOMIC_RELAXED);
-    return fiber == 0 ? owner_tid() : fiber;
-}
-
 /// Whether the keeper holds it, or is to: for fibers, and what processes share. What main took while it was alone is held by main's own
 /// kernel thread.
 bool is_the_keepers(pthread_mutex_t* m) noexcept {
     const int kind = kind_of(m);
     return (kind & shared_bit) != 0 && (kind & (robust_bit | inherit_bit)) != 0 && rt::this_thread_state.running != nullptr &&
            (word_of(m) & FUTEX_TID_MASK) != owner_tid();
+}
+
+/// Which fiber has it; 0: one that is about to say so. Main may have taken it while it was alone, by libc, which does not say.
+std::uint32_t fiber_in(pthread_mutex_t* m) noexcept {
+    const std::uint32_t fiber = __atomic_load_n(keeper::fiber_of(m), __ATOMIC_ACQUIRE);
+    return fiber == 0 && !is_the_keepers(m) ? owner_tid() : fiber;
 }
 
 /// Of a process's own nothing inherits a priority (mutex.cpp): a robust one is an ordinary robust one from the first use on.
@@ -80,9 +80,9 @@ int taken(pthread_mutex_t* m, std::uint32_t me, int result) noexcept {
     return result;
 }
 
-/// Takes one that is the keeper's and that no other fiber of this process has; `me` may have it already.
+/// Takes one that is the keeper's; `me` may have it already. Fibers of other hubs may be faster at any moment.
 int keeper_trylock(pthread_mutex_t* m, std::uint32_t me) noexcept {
-    if (!is_on_this_thread(m)) return keeper::try_lock(m, me);
+    if (!is_on_this_thread(m) || fiber_in(m) != me) return keeper::try_lock(m, me);
     const int type = kind_of(m) & type_bits;
     if (type == error_checking) return EDEADLK;
     if (type != recursive) return EBUSY;
@@ -130,10 +130,12 @@ bool wait_for_thread(pthread_mutex_t* m, const limit& until, std::chrono::millis
     return result != ETIMEDOUT;
 }
 
-/// Who was woken in the kernel marks a robust mutex, which this thread has by now, as one that others may wait for: the wake was the only one.
+/// Who was woken in the kernel marks a robust mutex, which somebody has by now, as one that others may wait for: the wake was the only one.
 void keep_others_awake(pthread_mutex_t* m) noexcept {
     if ((kind_of(m) & (robust_bit | inherit_bit)) != robust_bit) return;
-    std::atomic_ref(reinterpret_cast<std::uint32_t&>(m->__data.__lock)).fetch_or(FUTEX_WAITERS, std::memory_order_relaxed);
+    const std::atomic_ref there(reinterpret_cast<std::uint32_t&>(m->__data.__lock));
+    std::uint32_t seen = there.load(std::memory_order_relaxed);
+    while ((seen & FUTEX_TID_MASK) != 0 && !there.compare_exchange_weak(seen, seen | FUTEX_WAITERS, std::memory_order_relaxed)) {}
 }
 
 /// Gives it to the fiber that has waited longest, if that is one of this thread's; it would never have it if who unlocks locks again at once.
@@ -208,6 +210,8 @@ int unlock(pthread_mutex_t* m) noexcept {
         result = keeper_unlock(m, me);
     } else {
         if (is_a_siblings(m, me) && (kind_of(m) & (type_bits | robust_bit)) != 0) return EPERM;
+        // Before another fiber may have it: until that one has said so, nobody is to take it for the caller's.
+        if (is_on_this_thread(m) && fiber_in(m) == me) __atomic_store_n(keeper::fiber_of(m), 0, __ATOMIC_RELAXED);
         const taken_for libcs(owner_tid());
         result = real().pthread_mutex_unlock(m);
     }

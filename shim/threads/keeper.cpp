@@ -190,7 +190,7 @@ int lock_it(pthread_mutex_t* m, std::uint32_t fiber, bool& wake) noexcept {
         m->__data.__count = 1;
         m->__data.__owner = result == 0 ? static_cast<int>(me) : inconsistent;
         if (result == 0) ++m->__data.__nusers; // else it counts as the late owner
-        __atomic_store_n(fiber_of(m), fiber, __ATOMIC_RELAXED);
+        __atomic_store_n(fiber_of(m), fiber, __ATOMIC_RELEASE);
         if (robust) enlist(entry_of(m));
     }
     if (robust) end();
@@ -253,6 +253,7 @@ void unlock(pthread_mutex_t* m) noexcept {
         }
         m->__data.__owner = owner;
         --m->__data.__nusers;
+        __atomic_store_n(fiber_of(m), 0, __ATOMIC_RELAXED); // else its next fiber would be taken for this one until it has said who it is
         wake = let_go_of_word(m, tid());
         if (robust) end();
     }
