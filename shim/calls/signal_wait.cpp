@@ -106,6 +106,7 @@ int take_pending(const sigset_t& set, siginfo_t* info) noexcept {
         const signals::bits wanted = signals::bits_of(set);
         if (!me->pending.take(wanted, found) && !signals::shared_arrivals().take(wanted, found)) return 0;
     }
+    if (found.si_code == SI_TKILL) found.si_code = SI_USER; // as libc says it
     if (info != nullptr) *info = found;
     return found.si_signo;
 }
