@@ -200,7 +200,8 @@ int lock(pthread_mutex_t* m, const limit& until) noexcept {
 int trylock(pthread_mutex_t* m) noexcept {
     forget_inheritance(m);
     const std::uint32_t me = this_owner(true);
-    return is_a_siblings(m, me) ? EBUSY : trylock_free(m, me);
+    const int result = is_a_siblings(m, me) ? EBUSY : trylock_free(m, me);
+    return result == EBUSY ? busy() : result;
 }
 
 int unlock(pthread_mutex_t* m) noexcept {

@@ -252,7 +252,7 @@ int trylock(pthread_mutex_t* m) noexcept {
         return 0;
     }
     if (t == error_checking && (kind & inherit_bit) != 0 && owner_of(m) == me) return EDEADLK; // as libc has it
-    if (!try_word(m, shared)) return EBUSY;
+    if (!try_word(m, shared)) return busy();
     if (t == recursive) m->__data.__count = 1;
     set_owner(m, me);
     ++m->__data.__nusers;

@@ -270,6 +270,11 @@ int wake_sleepers(const void* key, int count, std::uint32_t bitset) noexcept {
 
 bool may_suspend() noexcept { return gate::open(family::locks); }
 
+int busy() noexcept {
+    if (may_suspend()) rt::went_through();
+    return EBUSY;
+}
+
 void table_after_fork() noexcept {
     deferred = {};
     for (bucket& b : buckets) {

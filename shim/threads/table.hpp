@@ -128,6 +128,8 @@ int wake_sleepers(const void* key, int count, std::uint32_t bitset = ~std::uint3
 
 /// Whether the calling thread of execution is a fiber that is to be suspended; else the kernel thread blocks.
 bool may_suspend() noexcept;
+/// EBUSY, for who tries: if it does nothing but try, the others run when its slice is over, since one of them has the lock.
+int busy() noexcept;
 
 /// In the child of fork: nobody else waits.
 void table_after_fork() noexcept;
