@@ -106,7 +106,6 @@ int take_pending(const sigset_t& set, siginfo_t* info) noexcept {
         const signals::bits wanted = signals::bits_of(set);
         if (!me->pending.take(wanted, found) && !signals::shared_arrivals().take(wanted, found)) return 0;
     }
-    if (found.si_code == SI_TKILL) found.si_code = SI_USER; // as libc says it
     if (info != nullptr) *info = found;
     return found.si_signo;
 }
@@ -149,7 +148,9 @@ int accept_signal(const sigset_t& set, siginfo_t* info, deadline until) noexcept
     const errno_of_success success;
     auto attempt = [&] {
         const int number = take_pending(set, info);
-        return number != 0 ? number : real().sigtimedwait(&set, info, &at_once);
+        if (number != 0) return number;
+        const long taken = rt::sys::call(SYS_rt_sigtimedwait, rt::sys::arg(&set), rt::sys::arg(info), rt::sys::arg(&at_once), kernel_sigset_size);
+        return taken < 0 ? fail(static_cast<int>(-taken)) : static_cast<int>(taken);
     };
     if (const int number = attempt(); number > 0 || errno != EAGAIN) return number > 0 ? success(number) : number;
     signals::wait signals;
@@ -193,7 +194,7 @@ int await_any_handler() noexcept {
 
 namespace signal_wait {
 
-int timed_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout) noexcept {
+int timed_wait_by_number(const sigset_t* set, siginfo_t* info, const timespec* timeout) noexcept {
     sigset_t wanted{};
     timespec t{};
     deadline until;
@@ -207,6 +208,12 @@ int timed_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout) no
     }
     errno = saved_errno;
     return accept_signal(wanted, info, until);
+}
+
+int timed_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout) noexcept {
+    const int number = timed_wait_by_number(set, info, timeout);
+    if (number > 0 && info != nullptr && info->si_code == SI_TKILL) info->si_code = SI_USER; // as libc says it
+    return number;
 }
 
 int wait_info(const sigset_t* set, siginfo_t* info) noexcept { return timed_wait(set, info, nullptr); }

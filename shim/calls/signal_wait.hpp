@@ -11,6 +11,8 @@
 namespace weft::shim::signal_wait {
 
 int timed_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout) noexcept;
+/// It says of a signal what the kernel says, which libc's changes.
+int timed_wait_by_number(const sigset_t* set, siginfo_t* info, const timespec* timeout) noexcept;
 int wait_info(const sigset_t* set, siginfo_t* info) noexcept;
 /// Returns the error number, as the original does.
 int wait(const sigset_t* set, int* number) noexcept;

@@ -14,26 +14,21 @@
 #include "calls/poll.hpp"
 #include "calls/positioned.hpp"
 #include "calls/process.hpp"
-#include "calls/signal_mask.hpp"
 #include "calls/signal_wait.hpp"
 #include "calls/splice.hpp"
+#include "calls/syscall_families.hpp"
+#include "calls/syscall_policy.hpp"
 #include "calls/time.hpp"
 #include "calls/wait.hpp"
-#include "core/alternate_stack.hpp"
 #include "core/real.hpp"
 #include "core/serve.hpp"
 #include "core/trap.hpp"
 #include "threads/futex.hpp"
-#include "threads/names.hpp"
 #include "threads/scheduling.hpp"
-#include "threads/tid.hpp"
 
 #include "core/sys.hpp"
 
 #include <array>
-#include <chrono>
-#include <cstring>
-#include <type_traits>
 #include <utility>
 
 #include <sys/syscall.h>
@@ -46,123 +41,6 @@
 namespace weft::shim::syscalls {
 
 namespace {
-
-// --- A function with libc's conventions as a policy ---
-
-template <class T>
-T from_register(long value) noexcept {
-    if constexpr (std::is_pointer_v<T>) return reinterpret_cast<T>(value);
-    else return static_cast<T>(value);
-}
-
-template <class R>
-long result_of(R result) noexcept {
-    return result == static_cast<R>(-1) ? -errno : static_cast<long>(result);
-}
-
-template <class R, class... P, std::size_t... I>
-long apply(R (*function)(P...) noexcept, const arguments& a, std::index_sequence<I...>) noexcept {
-    return result_of(function(from_register<P>(a[I])...));
-}
-
-template <class R, class... P>
-long apply(R (*function)(P...) noexcept, const arguments& a) noexcept {
-    return apply(function, a, std::index_sequence_for<P...>());
-}
-
-template <auto function>
-long plain(const arguments& a) noexcept {
-    return apply(function, a);
-}
-
-/// The kernel's own, made on this kernel thread.
-long make(long number, const arguments& a) noexcept {
-    return rt::sys::call(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-}
-
-// --- Waiting, where the kernel's interface is not libc's ---
-
-constexpr long mask_size = 8;
-
-bool fits(long mask, long size) noexcept { return mask == 0 || size == mask_size; }
-
-/// The kernel writes back what is left of a time-out; where it cannot, it says nothing.
-class time_left {
-public:
-    explicit time_left(long timeout) noexcept : to_(from_register<timespec*>(timeout)), start_(std::chrono::steady_clock::now()) {
-        const int saved_errno = errno;
-        used_ = to_ != nullptr && copy_from_caller(&whole_, to_, sizeof whole_) && (whole_.tv_sec != 0 || whole_.tv_nsec != 0);
-        errno = saved_errno;
-    }
-    /// Passes a result on.
-    long operator()(long result) const noexcept {
-        if (!used_ || result == -EINVAL || result == -EFAULT) return result;
-        const std::int64_t gone = std::chrono::nanoseconds(std::chrono::steady_clock::now() - start_).count();
-        constexpr std::int64_t second = 1'000'000'000;
-        timespec rest{whole_.tv_sec - gone / second, whole_.tv_nsec - gone % second};
-        if (rest.tv_nsec < 0) {
-            rest.tv_nsec += second;
-            --rest.tv_sec;
-        }
-        if (rest.tv_sec < 0) rest = {};
-        const errno_of_success success;
-        copy_to_caller(to_, &rest, sizeof rest);
-        return success(result);
-    }
-
-private:
-    timespec* const to_;
-    const std::chrono::steady_clock::time_point start_;
-    timespec whole_{};
-    bool used_ = false;
-};
-
-long ppoll(const arguments& a) noexcept {
-    if (!fits(a[3], a[4])) return make(SYS_ppoll, a); // it will say what is wrong
-    const time_left left(a[2]);
-    return left(plain<polling::ppoll>(a));
-}
-
-long pselect6(const arguments& a) noexcept {
-    struct {
-        long mask, size;
-    } pair{};
-    const bool readable = a[5] == 0 || copy_from_caller(&pair, from_register<const void*>(a[5]), sizeof pair);
-    if (!readable || !fits(pair.mask, pair.size)) return make(SYS_pselect6, a);
-    const time_left left(a[4]);
-    return left(plain<polling::pselect>({{a[0], a[1], a[2], a[3], a[4], pair.mask}}));
-}
-
-long epoll_pwait(const arguments& a) noexcept {
-    return fits(a[4], a[5]) ? plain<polling::epoll_pwait>(a) : make(SYS_epoll_pwait, a);
-}
-
-long epoll_pwait2(const arguments& a) noexcept {
-    return fits(a[4], a[5]) ? plain<polling::epoll_pwait2>(a) : make(SYS_epoll_pwait2, a);
-}
-
-long rt_sigsuspend(const arguments& a) noexcept { return a[1] == mask_size ? plain<signal_wait::suspend>(a) : make(SYS_rt_sigsuspend, a); }
-
-long rt_sigtimedwait(const arguments& a) noexcept {
-    return a[3] == mask_size ? plain<signal_wait::timed_wait>(a) : make(SYS_rt_sigtimedwait, a);
-}
-
-/// Locks have one protocol for fibers and threads, so these are served everywhere.
-long futex(const arguments& a) noexcept {
-    return futex::serve(from_register<std::uint32_t*>(a[0]), static_cast<int>(a[1]), static_cast<std::uint32_t>(a[2]),
-                        from_register<const timespec*>(a[3]), from_register<std::uint32_t*>(a[4]), static_cast<std::uint32_t>(a[5]));
-}
-
-long futex_waitv(const arguments& a) noexcept {
-    return futex::serve_waitv(from_register<const void*>(a[0]), static_cast<unsigned>(a[1]), static_cast<unsigned>(a[2]),
-                              from_register<const timespec*>(a[3]), static_cast<clockid_t>(a[4]));
-}
-
-/// libc's function returns the error, and has one word for what the kernel tells apart.
-long clock_nanosleep(const arguments& a) noexcept {
-    const long error = apply(time::clock_nanosleep, a);
-    return error == EINVAL ? make(SYS_clock_nanosleep, a) : -error;
-}
 
 // --- Descriptors, which are noted also where nothing is served ---
 
@@ -268,86 +146,10 @@ long makes_signalfd(const arguments& a) noexcept {
     return signal_descriptor(make(number, a), a);
 }
 
-// --- Signals ---
-
-/// rt_sigaction(2)'s own layout.
-struct kernel_action {
-    sighandler_t handler;
-    unsigned long flags;
-    void (*restorer)();
-    std::uint64_t mask;
-};
-
-/// libc keeps two for itself and refuses them; the kernel does not.
-bool is_program_signal(long number) noexcept { return number < 32 || number > 33; }
-
-long rt_sigaction(const arguments& a) noexcept {
-    if (a[3] != mask_size || !is_program_signal(a[0])) return make(SYS_rt_sigaction, a);
-    struct sigaction wanted {}, old {};
-    kernel_action k{};
-    if (a[1] != 0) {
-        if (!copy_from_caller(&k, from_register<const void*>(a[1]), sizeof k)) return -EFAULT;
-        wanted.sa_handler = k.handler;
-        wanted.sa_flags = static_cast<int>(k.flags);
-        wanted.sa_restorer = k.restorer;
-        std::memcpy(&wanted.sa_mask, &k.mask, sizeof k.mask);
-    }
-    if (signals::action(static_cast<int>(a[0]), a[1] == 0 ? nullptr : &wanted, &old) != 0) return -errno;
-    if (a[2] == 0) return 0;
-    k = {old.sa_handler, static_cast<unsigned>(old.sa_flags), old.sa_restorer, 0};
-    std::memcpy(&k.mask, &old.sa_mask, sizeof k.mask);
-    return copy_to_caller(from_register<void*>(a[2]), &k, sizeof k) ? 0 : -EFAULT;
-}
-
-long rt_sigprocmask(const arguments& a) noexcept {
-    return signal_mask::change_by_number(a[0], from_register<const void*>(a[1]), from_register<void*>(a[2]), static_cast<std::size_t>(a[3]));
-}
-
-long rt_sigpending(const arguments& a) noexcept {
-    return signal_mask::pending_by_number(from_register<void*>(a[0]), static_cast<std::size_t>(a[1]));
-}
-
-long sigaltstack(const arguments& a) noexcept {
-    if (signals::own_masks() == nullptr) return make(SYS_sigaltstack, a);
-    stack_t wanted{}, old{};
-    const errno_of_success success;
-    if (a[0] != 0 && !copy_from_caller(&wanted, from_register<const void*>(a[0]), sizeof wanted)) return success(-EFAULT);
-    if (signals::alternate_stack(a[0] == 0 ? nullptr : &wanted, &old) != 0) return success(-errno);
-    return success(a[1] == 0 || copy_to_caller(from_register<void*>(a[1]), &old, sizeof old) ? 0 : -EFAULT);
-}
-
-// --- Threads by their numbers, of which the kernel does not know ours ---
-
-long gettid(const arguments&) noexcept { return tid::mine(); }
-long kill(const arguments& a) noexcept { return tid::kill_process(static_cast<pid_t>(a[0]), static_cast<int>(a[1])); }
-long tgkill(const arguments& a) noexcept {
-    return tid::kill(static_cast<pid_t>(a[0]), static_cast<pid_t>(a[1]), static_cast<int>(a[2]), nullptr);
-}
-long tkill(const arguments& a) noexcept { return tid::kill(-1, static_cast<pid_t>(a[0]), static_cast<int>(a[1]), nullptr); }
-
-long rt_tgsigqueueinfo(const arguments& a) noexcept {
-    if (!tid::is_green(static_cast<pid_t>(a[1]))) return make(SYS_rt_tgsigqueueinfo, a);
-    siginfo_t info{};
-    const errno_of_success success;
-    if (!copy_from_caller(&info, from_register<const void*>(a[3]), sizeof info)) return success(-EFAULT);
-    return tid::kill(static_cast<pid_t>(a[0]), static_cast<pid_t>(a[1]), static_cast<int>(a[2]), &info);
-}
-
-long prctl(const arguments& a) noexcept { return names::prctl(static_cast<int>(a[0]), a[1], a[2], a[3], a[4]); }
-
 template <long number>
 long scheduling(const arguments& a) noexcept {
     return sched::call(number, a[0], a[1], a[2], a[3]);
 }
-
-long clock_gettime(const arguments& a) noexcept {
-    return cpu_time::clock_gettime(static_cast<clockid_t>(a[0]), from_register<timespec*>(a[1]));
-}
-long clock_getres(const arguments& a) noexcept { return cpu_time::clock_getres(static_cast<clockid_t>(a[0]), from_register<timespec*>(a[1])); }
-long getrusage(const arguments& a) noexcept { return cpu_time::getrusage(static_cast<int>(a[0]), from_register<rusage*>(a[1])); }
-
-/// What the kernel keeps for the end of a thread: of a kernel thread's, not of those that it carries.
-long set_tid_address(const arguments& a) noexcept { return green::self() != nullptr ? tid::mine() : make(SYS_set_tid_address, a); }
 
 // --- The table ---
 

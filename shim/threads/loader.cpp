@@ -93,6 +93,18 @@ private:
 };
 constinit fiber_lock modules("the dynamic loader"), names("the list of modules");
 
+/// Loading begins when no callback of dl_iterate_phdr waits: libc would wait for it with a lock that is needed to make threads, so that none could
+/// be made to go on with the callback. Neither lock is held while the other is waited for.
+void take_to_load() noexcept {
+    modules.take();
+    while (names.is_anothers() && modules.is_outermost()) {
+        modules.give_back();
+        names.take();
+        names.give_back();
+        modules.take();
+    }
+}
+
 /// While it lives, the calling thread is the only one that loads, or reads the list.
 class owning {
 public:
@@ -100,7 +112,8 @@ public:
         const int saved_errno = errno;
         {
             const trap::untrapped weft;
-            lock_.take();
+            if (&lock == &modules) take_to_load();
+            else lock_.take();
             rt::tls_frame::pin_tid(number());
         }
         errno = saved_errno;
@@ -119,36 +132,6 @@ public:
 
 private:
     fiber_lock& lock_;
-};
-
-/// Loading begins when no callback of dl_iterate_phdr waits: libc would wait for it with a lock that is needed to make threads, so that none could
-/// be made to go on with the callback. Neither lock is held while the other is waited for.
-class loading {
-public:
-    loading() noexcept {
-        const int saved_errno = errno;
-        {
-            const trap::untrapped weft;
-            modules.take();
-            while (names.is_anothers() && modules.is_outermost()) {
-                modules.give_back();
-                names.take();
-                names.give_back();
-                modules.take();
-            }
-        }
-        errno = saved_errno;
-    }
-    loading(const loading&) = delete;
-    loading& operator=(const loading&) = delete;
-    ~loading() {
-        const int saved_errno = errno;
-        {
-            const trap::untrapped weft;
-            modules.give_back();
-        }
-        errno = saved_errno;
-    }
 };
 
 /// Not for weft itself, nor where locks of libc's are as good: on kernel threads that have no fibers, if there are no green threads.
@@ -204,7 +187,6 @@ void* open_from(const char* file, int mode, const void* caller) {
 
 void* open(const char* file, int mode, const void* caller) {
     if (!is_served()) return open_from(file, mode, caller);
-    const loading first;
     const owning here(modules);
     return open_from(file, mode, caller);
 }
@@ -218,14 +200,12 @@ void* open_in_from(Lmid_t space, const char* file, int mode, const void* caller)
 
 void* open_in(Lmid_t space, const char* file, int mode, const void* caller) {
     if (!is_served()) return open_in_from(space, file, mode, caller);
-    const loading first;
     const owning here(modules);
     return open_in_from(space, file, mode, caller);
 }
 
 int close(void* handle) {
     if (!is_served()) return real().dlclose(handle);
-    const loading first;
     const owning here(modules);
     return real().dlclose(handle);
 }

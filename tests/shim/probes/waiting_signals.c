@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 
 static sigset_t only(int a, int b) {
     sigset_t set;
@@ -70,6 +71,23 @@ PROBE(order) {
         done(sigtimedwait(&set, &info, &none), NULL, -1);
         accepted(&info);
         fact("value", info.si_code == SI_QUEUE ? info.si_value.sival_int : 0);
+    }
+    let_go();
+}
+
+// The kernel tells a signal to one thread from one to the process, libc does not.
+PROBE(code_by_number) {
+    const sigset_t set = hold(SIGUSR1, SIGUSR2);
+    const struct timespec none = {0, 0};
+    siginfo_t info;
+    raise(SIGUSR1);
+    kill(getpid(), SIGUSR2);
+    for (int i = 0; i < 2; ++i) {
+        memset(&info, 0, sizeof info);
+        label("syscall.flags/rt_sigtimedwait#%d", i);
+        begin();
+        done(syscall(SYS_rt_sigtimedwait, &set, &info, &none, 8), NULL, -1);
+        accepted(&info);
     }
     let_go();
 }
