@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Dining philosophers (Dijkstra, 1965): each needs the forks at both sides. std::scoped_lock takes two without a deadlock; --greedy takes the left
 // one and waits for the right, and weft says who waits for what when nobody can go on.
+#include "options/options.hpp"
+
 #include <weft/errors.hpp>
 #include <weft/fiber.hpp>
 #include <weft/pool.hpp>
 #include <weft/sync.hpp>
-
-#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <deque>
@@ -15,14 +15,14 @@
 #include <vector>
 
 int main(int argc, char** argv) {
-    CLI::App app("Philosophers at a round table, a fork between any two.", "classic-philosophers");
+    samples::options args("Philosophers at a round table, a fork between any two.", "classic-philosophers");
     std::size_t philosophers = 5;
     int meals = 100;
     bool greedy = false;
-    app.add_option("--philosophers", philosophers)->capture_default_str()->check(CLI::Range(2, 100'000));
-    app.add_option("--meals", meals, "Of each")->capture_default_str()->check(CLI::Range(0, 1'000'000));
-    app.add_flag("--greedy", greedy, "Each takes the left fork, then waits for the right one: a deadlock");
-    CLI11_PARSE(app, argc, argv);
+    args.number("--philosophers", philosophers, "", 2, 100'000);
+    args.number("--meals", meals, "Of each", 0, 1'000'000);
+    args.flag("--greedy", greedy, "Each takes the left fork, then waits for the right one: a deadlock");
+    if (const auto status = args.parse(argc, argv)) return *status;
 
     std::deque<weft::mutex> forks(philosophers);
     std::vector<int> eaten(philosophers), eats(philosophers);

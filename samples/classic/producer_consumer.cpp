@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Producers and consumers share a queue with few places: the fast wait for the slow.
+#include "options/options.hpp"
+
 #include <weft/fiber.hpp>
 #include <weft/pool.hpp>
 #include <weft/queue.hpp>
-
-#include <CLI/CLI.hpp>
 
 #include <cstdint>
 #include <iostream>
 
 int main(int argc, char** argv) {
-    CLI::App app("Producers and consumers that share a queue with few places.", "classic-producer-consumer");
+    samples::options args("Producers and consumers that share a queue with few places.", "classic-producer-consumer");
     int producers = 4, consumers = 3, items = 1000, places = 10;
-    app.add_option("--producers", producers)->capture_default_str()->check(CLI::Range(1, 100'000));
-    app.add_option("--consumers", consumers)->capture_default_str()->check(CLI::Range(1, 100'000));
-    app.add_option("--items", items, "Of each producer")->capture_default_str()->check(CLI::Range(0, 10'000'000));
-    app.add_option("--places", places, "In the queue")->capture_default_str()->check(CLI::Range(1, 1'000'000));
-    CLI11_PARSE(app, argc, argv);
+    args.number("--producers", producers, "", 1, 100'000);
+    args.number("--consumers", consumers, "", 1, 100'000);
+    args.number("--items", items, "Of each producer", 0, 10'000'000);
+    args.number("--places", places, "In the queue", 1, 1'000'000);
+    if (const auto status = args.parse(argc, argv)) return *status;
 
     weft::queue<int> queue(static_cast<std::size_t>(places));
     std::int64_t count = 0, sum = 0;

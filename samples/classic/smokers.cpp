@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cigarette smokers (Patil, 1971): each of three has plenty of one ingredient; an agent lays the two others on the table, and only the
 // one who has the third may take them. Nobody may take one and wait for the other: that is where the naive solution hangs.
+#include "options/options.hpp"
+
 #include <weft/fiber.hpp>
 #include <weft/pool.hpp>
 #include <weft/sync.hpp>
-
-#include <CLI/CLI.hpp>
 
 #include <array>
 #include <iostream>
@@ -13,12 +13,12 @@
 #include <random>
 
 int main(int argc, char** argv) {
-    CLI::App app("Three smokers, an agent, and a table with two ingredients.", "classic-smokers");
+    samples::options args("Three smokers, an agent, and a table with two ingredients.", "classic-smokers");
     int rounds = 1000;
     unsigned seed = 1;
-    app.add_option("--rounds", rounds, "Cigarettes")->capture_default_str()->check(CLI::Range(0, 10'000'000));
-    app.add_option("--seed", seed, "Of the agent's choice")->capture_default_str();
-    CLI11_PARSE(app, argc, argv);
+    args.number("--rounds", rounds, "Cigarettes", 0, 10'000'000);
+    args.number("--seed", seed, "Of the agent's choice", 0, 4'294'967'295);
+    if (const auto status = args.parse(argc, argv)) return *status;
 
     constexpr std::array<const char*, 3> ingredient{"tobacco", "paper", "matches"};
     weft::mutex lock;

@@ -2,8 +2,7 @@
 // Dining philosophers (Dijkstra, 1965): each needs the forks at both sides, and takes the one with the lower number first. A plain program of
 // POSIX threads that knows nothing of weft.
 #include "threads.hpp"
-
-#include <CLI/CLI.hpp>
+#include "options/options.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -14,12 +13,12 @@
 #include <sched.h>
 
 int main(int argc, char** argv) {
-    CLI::App app("Philosophers at a round table, a fork between any two, as POSIX threads.", "plain-philosophers");
+    samples::options args("Philosophers at a round table, a fork between any two, as POSIX threads.", "plain-philosophers");
     std::size_t philosophers = 5;
     int meals = 100;
-    app.add_option("--philosophers", philosophers)->capture_default_str()->check(CLI::Range(2, 100'000));
-    app.add_option("--meals", meals, "Of each")->capture_default_str()->check(CLI::Range(0, 1'000'000));
-    CLI11_PARSE(app, argc, argv);
+    args.number("--philosophers", philosophers, "", 2, 100'000);
+    args.number("--meals", meals, "Of each", 0, 1'000'000);
+    if (const auto status = args.parse(argc, argv)) return *status;
 
     std::vector<pthread_mutex_t> forks(philosophers);
     for (pthread_mutex_t& f : forks) ::pthread_mutex_init(&f, nullptr);

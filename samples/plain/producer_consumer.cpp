@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Producers and consumers share a queue with few places. A plain program of POSIX threads that knows nothing of weft.
 #include "threads.hpp"
-
-#include <CLI/CLI.hpp>
+#include "options/options.hpp"
 
 #include <cstdint>
 #include <deque>
@@ -48,13 +47,13 @@ private:
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("Producers and consumers that share a queue with few places, as POSIX threads.", "plain-producer-consumer");
+    samples::options args("Producers and consumers that share a queue with few places, as POSIX threads.", "plain-producer-consumer");
     int producers = 4, consumers = 3, items = 1000, places = 10;
-    app.add_option("--producers", producers)->capture_default_str()->check(CLI::Range(1, 100'000));
-    app.add_option("--consumers", consumers)->capture_default_str()->check(CLI::Range(1, 100'000));
-    app.add_option("--items", items, "Of each producer")->capture_default_str()->check(CLI::Range(0, 10'000'000));
-    app.add_option("--places", places, "In the queue")->capture_default_str()->check(CLI::Range(1, 1'000'000));
-    CLI11_PARSE(app, argc, argv);
+    args.number("--producers", producers, "", 1, 100'000);
+    args.number("--consumers", consumers, "", 1, 100'000);
+    args.number("--items", items, "Of each producer", 0, 10'000'000);
+    args.number("--places", places, "In the queue", 1, 1'000'000);
+    if (const auto status = args.parse(argc, argv)) return *status;
 
     bounded_queue queue(static_cast<std::size_t>(places));
     std::int64_t count = 0, sum = 0;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Readers and writers: many may read at once, who writes is alone. A plain program of POSIX threads that knows nothing of weft.
 #include "threads.hpp"
-
-#include <CLI/CLI.hpp>
+#include "options/options.hpp"
 
 #include <atomic>
 #include <iostream>
@@ -10,12 +9,12 @@
 #include <sched.h>
 
 int main(int argc, char** argv) {
-    CLI::App app("Readers that may be many at once, and writers that are alone, as POSIX threads.", "plain-readers-writers");
+    samples::options args("Readers that may be many at once, and writers that are alone, as POSIX threads.", "plain-readers-writers");
     int readers = 20, writers = 5, times = 100;
-    app.add_option("--readers", readers)->capture_default_str()->check(CLI::Range(0, 100'000));
-    app.add_option("--writers", writers)->capture_default_str()->check(CLI::Range(0, 100'000));
-    app.add_option("--times", times, "That each reads or writes")->capture_default_str()->check(CLI::Range(0, 1'000'000));
-    CLI11_PARSE(app, argc, argv);
+    args.number("--readers", readers, "", 0, 100'000);
+    args.number("--writers", writers, "", 0, 100'000);
+    args.number("--times", times, "That each reads or writes", 0, 1'000'000);
+    if (const auto status = args.parse(argc, argv)) return *status;
 
     pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
     long first = 0, second = 0; // always the same, but while somebody writes

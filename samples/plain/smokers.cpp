@@ -2,8 +2,7 @@
 // Cigarette smokers (Patil, 1971): each of three has plenty of one ingredient; an agent lays the two others on the table, and only the
 // one who has the third may take them. A plain program of POSIX threads that knows nothing of weft.
 #include "threads.hpp"
-
-#include <CLI/CLI.hpp>
+#include "options/options.hpp"
 
 #include <array>
 #include <iostream>
@@ -12,12 +11,12 @@
 #include <semaphore.h>
 
 int main(int argc, char** argv) {
-    CLI::App app("Three smokers, an agent, and a table with two ingredients, as POSIX threads.", "plain-smokers");
+    samples::options args("Three smokers, an agent, and a table with two ingredients, as POSIX threads.", "plain-smokers");
     int rounds = 1000;
     unsigned seed = 1;
-    app.add_option("--rounds", rounds, "Cigarettes")->capture_default_str()->check(CLI::Range(0, 10'000'000));
-    app.add_option("--seed", seed, "Of the agent's choice")->capture_default_str();
-    CLI11_PARSE(app, argc, argv);
+    args.number("--rounds", rounds, "Cigarettes", 0, 10'000'000);
+    args.number("--seed", seed, "Of the agent's choice", 0, 4'294'967'295);
+    if (const auto status = args.parse(argc, argv)) return *status;
 
     constexpr std::array<const char*, 3> ingredient{"tobacco", "paper", "matches"};
     std::array<sem_t, 3> on_table; // whose two ingredients are there

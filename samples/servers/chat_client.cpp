@@ -26,11 +26,11 @@ void say_all(weft::connection& server) {
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("Talks in a room of chat-server: standard input is said, what is said is printed.", "chat-client");
+    samples::options args("Talks in a room of chat-server: standard input is said, what is said is printed.", "chat-client");
     std::string address, name;
-    app.add_option("address", address, "As the server prints it")->required();
-    app.add_option("name", name, "Who you are")->required();
-    CLI11_PARSE(app, argc, argv);
+    args.required_text("address", address, "As the server prints it");
+    args.required_text("name", name, "Who you are");
+    if (const auto status = args.parse(argc, argv)) return *status;
     try {
         weft::connection server = weft::connection::open(address, std::chrono::seconds(10));
         if (!server.read_line(1000, std::chrono::seconds(10))) throw std::runtime_error("there is no room");

@@ -92,11 +92,11 @@ private:
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("A chat room for telnet, nc or chat-client: one line, one message. /who lists names, /quit leaves. Ends by SIGINT or SIGTERM.",
+    samples::options args("A chat room for telnet, nc or chat-client: one line, one message. /who lists names, /quit leaves. Ends by SIGINT or SIGTERM.",
                  "chat-server");
     servers::settings settings;
-    settings.add_to(app);
-    CLI11_PARSE(app, argc, argv);
+    settings.add_to(args);
+    if (const auto status = args.parse(argc, argv)) return *status;
     if (settings.workers > 1 || settings.processes) {
         std::cerr << "chat-server: the room has one hub\n";
         return 2;

@@ -3,11 +3,11 @@
 
 // What the servers here share: they say where they listen, and end by SIGINT or SIGTERM as a server should.
 
+#include "options/options.hpp"
+
 #include <weft/fiber.hpp>
 #include <weft/server.hpp>
 #include <weft/signal.hpp>
-
-#include <CLI/CLI.hpp>
 
 #include <chrono>
 #include <csignal>
@@ -27,12 +27,12 @@ struct settings {
     bool processes = false;
     std::size_t seconds_to_stop = 5;
 
-    void add_to(CLI::App& app) {
-        app.add_option("address", address, "host:port, :port, [v6]:port or unix:/path; port 0: any that is free")->capture_default_str();
-        app.add_option("--pool", pool, "Clients served at once; 0: no bound")->capture_default_str();
-        app.add_option("--workers", workers, "Kernel threads, each with a hub of its own")->capture_default_str()->check(CLI::Range(1, 64));
-        app.add_flag("--processes", processes, "Workers are processes");
-        app.add_option("--stop", seconds_to_stop, "Seconds that clients have to end, after a signal")->capture_default_str();
+    void add_to(samples::options& args) {
+        args.text("address", address, "host:port, :port, [v6]:port or unix:/path; port 0: any that is free");
+        args.number("--pool", pool, "Clients served at once; 0: no bound", 0, 1'000'000);
+        args.number("--workers", workers, "Kernel threads, each with a hub of its own", 1, 64);
+        args.flag("--processes", processes, "Workers are processes");
+        args.number("--stop", seconds_to_stop, "Seconds that clients have to end, after a signal", 0, 1'000'000);
     }
     [[nodiscard]] weft::server_options options() const {
         return {.pool = pool, .workers = workers, .kind = processes ? weft::worker_kind::processes : weft::worker_kind::threads};

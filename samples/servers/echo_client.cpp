@@ -24,15 +24,15 @@ bool talk(const std::string& address, int client, int messages, std::size_t size
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("Talks to an echo server with many clients at once and checks every answer.", "echo-client");
+    samples::options args("Talks to an echo server with many clients at once and checks every answer.", "echo-client");
     std::string address;
     int clients = 100, messages = 100;
     std::size_t size = 64;
-    app.add_option("address", address, "As the server prints it")->required();
-    app.add_option("--clients", clients, "How many, at once")->capture_default_str()->check(CLI::Range(1, 100'000));
-    app.add_option("--messages", messages, "Of each")->capture_default_str()->check(CLI::Range(1, 1'000'000));
-    app.add_option("--size", size, "Bytes of a message")->capture_default_str()->check(CLI::Range(1, 16'000'000));
-    CLI11_PARSE(app, argc, argv);
+    args.required_text("address", address, "As the server prints it");
+    args.number("--clients", clients, "How many, at once", 1, 100'000);
+    args.number("--messages", messages, "Of each", 1, 1'000'000);
+    args.number("--size", size, "Bytes of a message", 1, 16'000'000);
+    if (const auto status = args.parse(argc, argv)) return *status;
     servers::allow_many_connections();
     try {
         int right = 0;

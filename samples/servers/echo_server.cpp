@@ -8,12 +8,12 @@
 #include <system_error>
 
 int main(int argc, char** argv) {
-    CLI::App app("Sends back whatever it gets. Ends by SIGINT or SIGTERM.", "echo-server");
+    samples::options args("Sends back whatever it gets. Ends by SIGINT or SIGTERM.", "echo-server");
     servers::settings settings;
     std::size_t idle = 60;
-    settings.add_to(app);
-    app.add_option("--idle", idle, "Seconds of silence after which a client is cut off")->capture_default_str();
-    CLI11_PARSE(app, argc, argv);
+    settings.add_to(args);
+    args.number("--idle", idle, "Seconds of silence after which a client is cut off", 0, 1'000'000);
+    if (const auto status = args.parse(argc, argv)) return *status;
     servers::allow_many_connections();
 
     weft::stream_server server(settings.address, [idle](weft::connection& client) {

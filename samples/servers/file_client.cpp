@@ -42,18 +42,19 @@ answer fetch(weft::connection& server, const std::string& host, const std::strin
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("Fetches a file from file-server and writes it to standard output.", "file-client");
+    samples::options args("Fetches a file from file-server and writes it to standard output.", "file-client");
     std::string address, path, range;
     int clients = 1, requests = 1;
-    app.add_option("address", address, "As the server prints it")->required();
-    app.add_option("path", path, "Beginning with /")->required();
-    app.add_option("--range", range, "A part only: 0-99, 100- or -100");
-    auto* const many = app.add_option("--clients", clients, "Count instead of writing: this many at once")->check(CLI::Range(1, 100'000));
-    app.add_option("--requests", requests, "Of each client, over one connection")->needs(many)->check(CLI::Range(1, 10'000'000));
-    CLI11_PARSE(app, argc, argv);
+    args.required_text("address", address, "As the server prints it");
+    args.required_text("path", path, "Beginning with /");
+    args.text("--range", range, "A part only: 0-99, 100- or -100");
+    args.number("--clients", clients, "Count instead of writing: this many at once", 1, 100'000);
+    args.number("--requests", requests, "Of each client, over one connection", 1, 10'000'000);
+    args.needs("--requests", "--clients");
+    if (const auto status = args.parse(argc, argv)) return *status;
     servers::allow_many_connections();
     try {
-        if (many->count() == 0) {
+        if (!args.given("--clients")) {
             weft::connection server = weft::connection::open(address, patience);
             const answer a = fetch(server, address, path, range);
             std::cout << a.body << std::flush;

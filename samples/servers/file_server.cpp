@@ -180,12 +180,12 @@ private:
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("Serves the files below a folder by HTTP/1.1. Ends by SIGINT or SIGTERM.", "file-server");
+    samples::options args("Serves the files below a folder by HTTP/1.1. Ends by SIGINT or SIGTERM.", "file-server");
     servers::settings settings;
     std::string root = ".";
-    settings.add_to(app);
-    app.add_option("--root", root, "The folder")->capture_default_str()->check(CLI::ExistingDirectory);
-    CLI11_PARSE(app, argc, argv);
+    settings.add_to(args);
+    args.folder("--root", root, "The folder");
+    if (const auto status = args.parse(argc, argv)) return *status;
     servers::allow_many_connections();
 
     file_server files(root);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plan.hpp"
 #include "server.hpp"
+#include "options/options.hpp"
 
 #include <weft/fiber.hpp>
-
-#include <CLI/CLI.hpp>
 
 #include <sys/resource.h>
 
@@ -25,25 +24,21 @@ void allow_many_connections() {
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("Serves a made-up web site on 127.0.0.1, for a crawler to try itself on. Ends by a signal.", "site");
+    samples::options args("Serves a made-up web site on 127.0.0.1, for a crawler to try itself on. Ends by a signal.", "site");
     site::plan_options options;
     std::uint16_t port = 0;
     std::int64_t delay = options.delay.count();
     std::int64_t slow = options.slow_delay.count();
     bool manifest = false;
     std::string log_path;
-    app.add_option("--pages", options.pages, "Ordinary pages")->capture_default_str()->check(CLI::Range(1, 1'000'000));
-    app.add_option("--delay", delay, "Milliseconds before every answer")
-        ->capture_default_str()
-        ->check(CLI::Range(0, 60'000));
-    app.add_option("--slow", slow, "More milliseconds before that of a slow page")
-        ->capture_default_str()
-        ->check(CLI::Range(0, 60'000));
-    app.add_flag("--plain", options.plain, "Ordinary pages only: nothing slow, failing, broken or redirected");
-    app.add_option("--port", port, "0: any that is free")->capture_default_str();
-    app.add_option("--log", log_path, "Append the target of each request to this file");
-    app.add_flag("--manifest", manifest, "Print what exists as JSON, and end");
-    CLI11_PARSE(app, argc, argv);
+    args.number("--pages", options.pages, "Ordinary pages", 1, 1'000'000);
+    args.number("--delay", delay, "Milliseconds before every answer", 0, 60'000);
+    args.number("--slow", slow, "More milliseconds before that of a slow page", 0, 60'000);
+    args.flag("--plain", options.plain, "Ordinary pages only: nothing slow, failing, broken or redirected");
+    args.number("--port", port, "0: any that is free", 0, 65535);
+    args.text("--log", log_path, "Append the target of each request to this file");
+    args.flag("--manifest", manifest, "Print what exists as JSON, and end");
+    if (const auto status = args.parse(argc, argv)) return *status;
     options.delay = std::chrono::milliseconds(delay);
     options.slow_delay = std::chrono::milliseconds(slow);
 
