@@ -10,6 +10,7 @@ import unittest
 import exported_symbols
 import include_direction
 import libc_names
+import parity_table
 import public_header
 
 COMPILER = os.environ.get("CXX", "g++")
@@ -71,6 +72,30 @@ class include_direction_test(in_a_folder):
     def test_new_room_without_a_rule_is_found(self):
         self.write("runtime/attic/old.cpp", "")
         self.assertEqual(len(self.offences()), 1)
+
+
+class parity_table_test(in_a_folder):
+    def offences(self, *rows, cases=("known",)):
+        self.write("include/weft/a.hpp", "")
+        self.write("tests/unit/parity_a_test.cpp", "".join(f'TEST_CASE("{c}") {{}}\n' for c in cases))
+        self.write("tests/b_test.py", "class ThatTest(TestCase):\n    def test_this(self):\n")
+        self.write("README.md", "\n".join(["x", parity_table.BEGIN, "| there | here | where | test |", "| - | - | - | - |", *rows, parity_table.END, ""]))
+        return list(parity_table.offences(self.root))
+
+    KNOWN = "| a | `b` | [`<weft/a.hpp>`](include/weft/a.hpp) | [`known`](tests/unit/parity_a_test.cpp) |"
+
+    def test_what_is_there_is_right(self):
+        self.assertEqual(self.offences(self.KNOWN), [])
+        scripts = "| c | d | [`a`](include/weft/a.hpp) | [`test_this`](tests/b_test.py), [`ThatTest`](tests/b_test.py) |"
+        self.assertEqual(self.offences(self.KNOWN, scripts), [])
+
+    def test_what_is_missing_is_found(self):
+        self.assertEqual(len(self.offences()), 2)  # no rows, and a case that nobody names
+        self.assertEqual(self.offences(self.KNOWN.replace("include/weft/a.hpp", "include/weft/b.hpp")), ["no such file: include/weft/b.hpp"])
+        self.assertEqual(self.offences(self.KNOWN, self.KNOWN.replace("`known`", "`know`")), ["no such case: know in tests/unit/parity_a_test.cpp"])
+        self.assertEqual(self.offences(self.KNOWN, cases=("known", "other")), ["not in the table: other of parity_a_test.cpp"])
+        self.assertEqual(self.offences(self.KNOWN, "| c | d | e | f |"), ["no place: c", "no test: c"])
+        self.assertEqual(len(self.offences(self.KNOWN, "| c | d |")), 1)
 
 
 class public_header_test(in_a_folder):

@@ -68,6 +68,18 @@ TEST_CASE("a hundred fibers ask nginx at once over TLS", "[serial]") {
     CHECK(took < limit_for_all);
 }
 
+TEST_CASE("fetch_these_urls_and_print_the_length") {
+    const nginx web;
+    std::vector<weft::fiber<std::size_t>> lengths;
+    for (const std::string& url : {web.plain("/"), web.plain("/big"), web.tls("/"), web.plain("/files/nothing")})
+        lengths.push_back(weft::spawn([&web, url] { return get(make_handle(web).get(), url).body.size(); }));
+    CHECK(weft::joinall(lengths, patience).size() == lengths.size());
+    CHECK(lengths[0].get() == std::string_view("slow but sure").size());
+    CHECK(lengths[1].get() == big_text().size());
+    CHECK(lengths[2].get() == lengths[0].get());
+    CHECK(lengths[3].get() > 0); // what the server says of an absent page
+}
+
 TEST_CASE("connections of libcurl are made inside fibers, with names resolved on its own threads") {
     REQUIRE((curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_ASYNCHDNS) != 0);
     const nginx web;

@@ -77,3 +77,20 @@ TEST_CASE("original is libc's own function") {
     pair p = pair::stream();
     CHECK(libc_write(p[1], "four", 4) == 4);
 }
+
+TEST_CASE("gevent_monkey_patch_all_is_module_patched_get_original") {
+    weft::patch_all({.time = false});
+    CHECK_FALSE(weft::is_patched("usleep")); // is_module_patched("time")
+    weft::patch_all();
+    REQUIRE(weft::is_patched("recv"));
+    const auto original = reinterpret_cast<ssize_t (*)(int, void*, std::size_t, int)>(weft::original("recv")); // get_original
+    pair p = pair::stream();
+    char byte = 0;
+    CHECK((original(p[0], &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN));
+    ticker t;
+    auto late = weft::spawn_later(std::chrono::milliseconds(20), [&] { REQUIRE(::send(p[1], "x", 1, 0) == 1); });
+    CHECK(::recv(p[0], &byte, 1, 0) == 1); // the patched one: other fibers run meanwhile
+    CHECK(byte == 'x');
+    CHECK(t.ticks() > 0);
+    late.join();
+}

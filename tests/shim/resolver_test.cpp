@@ -25,7 +25,7 @@ TEST_CASE("several fibers ask at once and each gets its answer") {
     CHECK(std::chrono::steady_clock::now() - start < 6 * blocking_time);
 }
 
-TEST_CASE("res_query and getaddrinfo let other fibers run") {
+TEST_CASE("gevent_resolver_in_threads") {
     name_server server;
     const pointed here(server);
     unsigned char answer[512];
