@@ -5,6 +5,7 @@
 #include "core/log.hpp"
 #include "core/options.hpp"
 #include "core/overflow.hpp"
+#include "core/own_thread.hpp"
 #include "core/registry.hpp"
 #include "core/signal_point.hpp"
 #include "core/sys.hpp"
@@ -188,7 +189,7 @@ void* spare_main(void* p) noexcept {
     const helper_thread counted;
     this_thread_state.inside = 1; // whatever it calls is libc's
     install_overflow_report(false);
-    ::pthread_setname_np(::pthread_self(), "weft-carrier");
+    name_own_thread("weft-carrier");
     auto& room = *static_cast<spare_room*>(p);
     auto* const c = ::new (room.memory) carrier(this_thread_state);
     this_thread_state.self = c;
@@ -207,7 +208,9 @@ bool make_thread(void* (*function)(void*) noexcept, void* argument) noexcept {
     ::pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
     ::pthread_attr_setstacksize(&a, 256 * 1024);
     pthread_t thread{};
+    own_thread_begins();
     const int error = ::pthread_create(&thread, &a, function, argument);
+    if (error != 0) own_thread_failed();
     ::pthread_attr_destroy(&a);
     sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&before), 0, sizeof before);
     return error == 0;
@@ -289,7 +292,7 @@ void seize(hub& h) noexcept {
 void* watch(void*) noexcept {
     const helper_thread counted;
     this_thread_state.inside = 1;
-    ::pthread_setname_np(::pthread_self(), "weft-watchdog");
+    name_own_thread("weft-watchdog");
     for (int quiet = 0;;) {
         sys::call(SYS_nanosleep, sys::arg(&tick));
         bool any = false, held = false;
@@ -345,6 +348,7 @@ void after_fork() noexcept {
     running.store(false, std::memory_order_relaxed); // made anew with the next thread
     asleep = 0;
     made = 0;
+    own_threads_unnamed.store(0, std::memory_order_relaxed);
     spares_lock.reset();
     spares = nullptr;
     thread_state& here = carrier_state();

@@ -2,10 +2,13 @@
 #include "core/registry.hpp"
 
 #include "core/hub.hpp"
+#include "core/own_thread.hpp"
 #include "core/sys.hpp"
 
 #include <algorithm>
 #include <mutex>
+
+#include <sys/prctl.h>
 
 namespace weft::rt {
 
@@ -27,6 +30,13 @@ constinit std::atomic<int> helpers{0};
 constinit std::atomic<int> jobs{0};
 
 } // namespace
+
+constinit std::atomic<int> own_threads_unnamed{0};
+
+void name_own_thread(const char* name) noexcept {
+    sys::call(SYS_prctl, PR_SET_NAME, sys::arg(name));
+    own_threads_unnamed.fetch_sub(1, std::memory_order_release);
+}
 
 constinit hub* hub_registry::newest_ = nullptr;
 

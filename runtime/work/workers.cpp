@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/fork.hpp"
+#include "core/own_thread.hpp"
 #include "core/registry.hpp"
 #include "core/sys.hpp"
 #include "core/thread_state.hpp"
@@ -165,17 +166,21 @@ void workers::start_thread() {
     ::pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
     sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&all), sys::arg(&before), sizeof all);
     ::pthread_t thread{};
+    own_thread_begins();
     const int error = ::pthread_create(
         &thread, &detached,
         [](void* self) -> void* {
-            ::pthread_setname_np(::pthread_self(), "weft-worker");
+            name_own_thread("weft-worker");
             static_cast<workers*>(self)->serve();
             return nullptr;
         },
         this);
     sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&before), 0, sizeof before);
     ::pthread_attr_destroy(&detached);
-    if (error != 0) throw std::system_error(error, std::generic_category());
+    if (error != 0) {
+        own_thread_failed();
+        throw std::system_error(error, std::generic_category());
+    }
 }
 
 std::shared_ptr<work_item> workers::take() noexcept {

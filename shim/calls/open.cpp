@@ -4,7 +4,6 @@
 #include "calls/blocking.hpp"
 #include "core/real.hpp"
 #include "core/sys.hpp"
-#include "threads/task_files.hpp"
 
 #include <cerrno>
 
@@ -33,10 +32,7 @@ bool may_wait(int directory, const char* path, int flags) noexcept {
 } // namespace
 
 int openat(int directory, const char* path, int flags, mode_t mode) noexcept {
-    if (!may_wait(directory, path, flags)) {
-        const int fd = real().openat(directory, path, flags, mode);
-        return fd >= 0 || errno == ENOENT ? task_files::instead_of(fd, path, flags) : fd;
-    }
+    if (!may_wait(directory, path, flags)) return real().openat(directory, path, flags, mode);
     return blocking_call(true, [=]() noexcept { return real().openat(directory, path, flags, mode); });
 }
 

@@ -6,6 +6,7 @@
 #include "calls/line.hpp"
 #include "calls/open.hpp"
 #include "core/serve.hpp"
+#include "threads/task_files.hpp"
 
 #include <weft/export.hpp>
 
@@ -17,6 +18,7 @@ namespace fd = weft::shim::fd;
 namespace file_lock = weft::shim::file_lock;
 namespace line = weft::shim::line;
 namespace opening = weft::shim::opening;
+namespace task_files = weft::shim::task_files;
 
 namespace {
 
@@ -34,42 +36,42 @@ WEFT_API int openat(int directory, const char* path, int flags, ...) {
     __builtin_va_start(rest, flags);
     const auto mode = __builtin_va_arg(rest, mode_t); // given or not, it has a register of its own
     __builtin_va_end(rest);
-    return fd::received(serve<call::openat>(opening::openat, directory, path, flags, mode));
+    return fd::received(task_files::opened(serve<call::openat>(opening::openat, directory, path, flags, mode), directory, path, flags));
 }
 WEFT_API int openat64(int directory, const char* path, int flags, ...) {
     __builtin_va_list rest;
     __builtin_va_start(rest, flags);
     const auto mode = __builtin_va_arg(rest, mode_t); // given or not, it has a register of its own
     __builtin_va_end(rest);
-    return fd::received(serve<call::openat64>(opening::openat, directory, path, flags, mode));
+    return fd::received(task_files::opened(serve<call::openat64>(opening::openat, directory, path, flags, mode), directory, path, flags));
 }
 WEFT_API int open(const char* path, int flags, ...) {
     __builtin_va_list rest;
     __builtin_va_start(rest, flags);
     const auto mode = __builtin_va_arg(rest, mode_t);
     __builtin_va_end(rest);
-    return fd::received(serve<call::open>(opening::open, path, flags, mode));
+    return fd::received(task_files::opened(serve<call::open>(opening::open, path, flags, mode), AT_FDCWD, path, flags));
 }
 WEFT_API int open64(const char* path, int flags, ...) {
     __builtin_va_list rest;
     __builtin_va_start(rest, flags);
     const auto mode = __builtin_va_arg(rest, mode_t);
     __builtin_va_end(rest);
-    return fd::received(serve<call::open64>(opening::open, path, flags, mode));
+    return fd::received(task_files::opened(serve<call::open64>(opening::open, path, flags, mode), AT_FDCWD, path, flags));
 }
 WEFT_API int __open(const char* path, int flags, ...) {
     __builtin_va_list rest;
     __builtin_va_start(rest, flags);
     const auto mode = __builtin_va_arg(rest, mode_t);
     __builtin_va_end(rest);
-    return fd::received(serve<call::__open>(opening::open, path, flags, mode));
+    return fd::received(task_files::opened(serve<call::__open>(opening::open, path, flags, mode), AT_FDCWD, path, flags));
 }
 WEFT_API int __open64(const char* path, int flags, ...) {
     __builtin_va_list rest;
     __builtin_va_start(rest, flags);
     const auto mode = __builtin_va_arg(rest, mode_t);
     __builtin_va_end(rest);
-    return fd::received(serve<call::__open64>(opening::open, path, flags, mode));
+    return fd::received(task_files::opened(serve<call::__open64>(opening::open, path, flags, mode), AT_FDCWD, path, flags));
 }
 WEFT_API int __open_2(const char* path, int flags) {
     if (lacks_mode(flags)) return real().__open_2(path, flags);

@@ -2,6 +2,7 @@
 // The exported names of what is done to buffered files as such: stubs only.
 #include "calls/stdio.hpp"
 #include "core/descriptor.hpp"
+#include "threads/task_files.hpp"
 
 #include <weft/export.hpp>
 
@@ -12,19 +13,20 @@ using weft::shim::serve;
 using weft::shim::stdio::locking;
 using weft::shim::stdio::on_file;
 namespace stdio = weft::shim::stdio;
+namespace task_files = weft::shim::task_files;
 
 extern "C" {
 
 // --- Begin and end ---
 
 WEFT_API FILE* fopen(const char* path, const char* mode) {
-    return stdio::opened(serve<call::fopen>(stdio::open, path, mode));
+    return stdio::opened(task_files::opened(serve<call::fopen>(stdio::open, path, mode), path, mode));
 }
 WEFT_API FILE* _IO_fopen(const char* path, const char* mode) {
-    return stdio::opened(serve<call::_IO_fopen>(stdio::open, path, mode));
+    return stdio::opened(task_files::opened(serve<call::_IO_fopen>(stdio::open, path, mode), path, mode));
 }
 WEFT_API FILE* fopen64(const char* path, const char* mode) {
-    return stdio::opened(serve<call::fopen64>(stdio::open64, path, mode));
+    return stdio::opened(task_files::opened(serve<call::fopen64>(stdio::open64, path, mode), path, mode));
 }
 WEFT_API FILE* freopen(const char* path, const char* mode, FILE* f) {
     stdio::reopening(f);

@@ -25,6 +25,7 @@
 #include "core/trap.hpp"
 #include "threads/futex.hpp"
 #include "threads/scheduling.hpp"
+#include "threads/task_files.hpp"
 
 #include "core/sys.hpp"
 
@@ -81,6 +82,20 @@ long receives_served(const arguments& a) noexcept {
     return received(apply(function, a));
 }
 
+template <bool serves>
+long opens(const arguments& a) noexcept {
+    const long result = serves ? apply(opening::openat, a) : make(SYS_openat, a);
+    if (result < 0) errno = static_cast<int>(-result);
+    const int fd = result < 0 ? -1 : static_cast<int>(result);
+    return received(result_of(task_files::opened(fd, static_cast<int>(a[0]), from_register<const char*>(a[1]), static_cast<int>(a[2]))));
+}
+
+/// open(2).
+template <bool serves>
+long opens_here(const arguments& a) noexcept {
+    return opens<serves>({{AT_FDCWD, a[0], a[1], a[2]}});
+}
+
 long duplicate(const arguments& a) noexcept {
     const long result = make(SYS_dup, a);
     return result < 0 ? result : fd::duplicated(static_cast<int>(a[0]), static_cast<int>(result));
@@ -127,6 +142,10 @@ long control_line(const arguments& a) noexcept {
     const long result = serves ? apply(line::control, a) : make(SYS_ioctl, a);
     if (result >= 0) fd::line_controlled(0, static_cast<int>(a[0]), static_cast<unsigned long>(a[1]));
     return result;
+}
+
+long directory_entries(const arguments& a) noexcept {
+    return task_files::getdents64(static_cast<unsigned>(a[0]), from_register<void*>(a[1]), static_cast<unsigned>(a[2]));
 }
 
 long forks(const arguments& a) noexcept {
@@ -237,8 +256,8 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     notes(SYS_eventfd2, makes<SYS_eventfd2>);
     notes(SYS_epoll_create, makes<SYS_epoll_create>);
     notes(SYS_epoll_create1, makes<SYS_epoll_create1>);
-    t[SYS_open] = {receives_served<opening::open>, receives<SYS_open>, family::io};
-    t[SYS_openat] = {receives_served<opening::openat>, receives<SYS_openat>, family::io};
+    t[SYS_open] = {opens_here<true>, opens_here<false>, family::io};
+    t[SYS_openat] = {opens<true>, opens<false>, family::io};
     t[SYS_creat] = {receives_served<opening::creat>, receives<SYS_creat>, family::io};
     notes(SYS_openat2, receives<SYS_openat2>);
     notes(SYS_timerfd_create, makes<SYS_timerfd_create>);
@@ -274,6 +293,7 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     always(SYS_clock_gettime, clock_gettime);
     always(SYS_clock_getres, clock_getres);
     always(SYS_getrusage, getrusage);
+    always(SYS_getdents64, directory_entries);
     always(SYS_set_tid_address, set_tid_address);
     always(SYS_sched_getaffinity, scheduling<SYS_sched_getaffinity>);
     always(SYS_sched_setaffinity, scheduling<SYS_sched_setaffinity>);

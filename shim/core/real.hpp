@@ -9,6 +9,7 @@
 #include "core/real_stdio.hpp"
 
 #include <aio.h>
+#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <link.h>

@@ -1,72 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "threads/task_files.hpp"
 
-#include "threads/names.hpp"
-#include "threads/tid.hpp"
+#include "core/real.hpp"
+#include "threads/task_list.hpp"
+#include "threads/task_text.hpp"
 
 #include "core/sys.hpp"
 
-#include <cerrno>
-#include <charconv>
 #include <cstring>
-#include <string_view>
 
-#include <fcntl.h>
-#include <sys/mman.h>
-
-namespace weft::shim::task_files {
+namespace weft::shim::task_files::made {
 
 namespace {
 
-bool skip(std::string_view& text, std::string_view what) noexcept {
-    if (!text.starts_with(what)) return false;
-    text.remove_prefix(what.size());
-    return true;
-}
+using rt::sys::arg;
+using rt::sys::call;
 
-bool take_number(std::string_view& text, int& number) noexcept {
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-    return error == std::errc();
-}
-
-/// The thread's number; 0: the calling one; -1: of no thread of ours.
-int thread_of(std::string_view path) noexcept {
-    int process = rt::sys::getpid(), thread = 0;
-    if (!skip(path, "/proc/")) return -1;
-    if (skip(path, "thread-self/")) return path == "comm" ? 0 : -1;
-    if (!skip(path, "self") && (!take_number(path, process) || process != rt::sys::getpid())) return -1;
-    if (!skip(path, "/task/") || !take_number(path, thread) || path != "/comm") return -1;
-    return tid::is_green(thread) ? thread : -1;
-}
-
-/// A file with that in it.
-int file_of(std::string_view text, int flags) noexcept {
-    const unsigned close = (flags & O_CLOEXEC) != 0 ? MFD_CLOEXEC : 0;
-    const int fd = ::memfd_create("comm", close);
-    if (fd < 0) return -1;
-    rt::sys::call(SYS_write, fd, rt::sys::arg(text.data()), static_cast<long>(text.size()));
-    rt::sys::call(SYS_lseek, fd, 0, SEEK_SET);
-    return fd;
+/// The path, if it is of a thread and there are green ones. `room` may be where the path's text lies.
+task_path find(int directory, const char* path, char* room, std::size_t size) noexcept {
+    if (!task_list::differs()) return {};
+    if (path[0] != '/') {
+        if (!from_root(directory, path, room, size)) return {};
+        path = room;
+    }
+    return task_path::may_be(path) ? task_path::of(path) : task_path{};
 }
 
 } // namespace
 
-int instead_of(int fd, const char* path, int flags) noexcept {
-    if ((flags & (O_ACCMODE | O_PATH | O_DIRECTORY)) != O_RDONLY || std::strncmp(path, "/proc/", 6) != 0 || green::self() == nullptr) return fd;
+int descriptor(int fd, int directory, const char* path, int flags) noexcept {
     const int saved_errno = errno;
-    const int wanted = thread_of(path);
-    if (wanted < 0) return fd;
-    char text[names::size + 1] = {};
-    const bool found = tid::with(wanted, [&](green_thread& t) {
-        char name[names::size] = {};
-        if (names::get(t, name) == 0) std::memcpy(text, name, sizeof name);
-    });
+    char room[160], of_main[160];
+    const task_path p = find(directory, path, room, sizeof room);
+    int instead = -1;
+    if (p.what == task_path::kind::other || p.what == task_path::kind::list) return fd;
+    if (task_text::is_made(p) && (flags & (O_ACCMODE | O_PATH | O_DIRECTORY)) == O_RDONLY) {
+        instead = task_text::open(p, (flags & O_CLOEXEC) != 0);
+        if (instead >= 0 && fd >= 0) { // under the number that the program's descriptor has
+            call(SYS_dup3, instead, fd, flags & O_CLOEXEC);
+            call(SYS_close, instead);
+            instead = fd;
+        }
+    } else if (fd < 0 && p.what == task_path::kind::thread && p.file != "comm" && p.of_main(of_main, sizeof of_main)) {
+        instead = static_cast<int>(call(SYS_openat, AT_FDCWD, arg(of_main), flags));
+        if (instead < 0) {
+            errno = -instead;
+            return -1;
+        }
+    }
     errno = saved_errno;
-    if (!found) return fd;
-    if (fd >= 0) rt::sys::call(SYS_close, fd);
-    text[std::strlen(text)] = '\n';
-    return file_of(text, flags);
+    return instead >= 0 ? instead : fd;
 }
 
-} // namespace weft::shim::task_files
+FILE* stream(FILE* f, const char* path, const char* mode) noexcept {
+    if (mode[0] != 'r' || std::strchr(mode, '+') != nullptr) return f;
+    const int flags = O_RDONLY | (std::strchr(mode, 'e') != nullptr ? O_CLOEXEC : 0);
+    if (f != nullptr) {
+        descriptor(f->_fileno, AT_FDCWD, path, flags);
+        return f;
+    }
+    const int fd = descriptor(-1, AT_FDCWD, path, flags);
+    return fd < 0 ? nullptr : ::fdopen(fd, mode);
+}
+
+DIR* directory(DIR* d, const char* path) noexcept {
+    if (d != nullptr) return adopted(d);
+    const int fd = descriptor(-1, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
+    return fd < 0 ? nullptr : real().fdopendir(fd);
+}
+
+} // namespace weft::shim::task_files::made
