@@ -374,9 +374,11 @@ void tls_frame::after_fork() noexcept {
     take_out(carrier + layout.list);
     bool is_pooled = false;
     pool.for_each([&](const tls_frame& f) noexcept {
-        at<int>(f.pointer_, layout.tid) = tid;
         put_in(f.pointer_ + layout.list);
-        if (f.state().carrier != nullptr) f.state().carrier = &carrier_state();
+        if (f.state().carrier != nullptr) { // else nobody has it
+            at<int>(f.pointer_, layout.tid) = tid;
+            f.state().carrier = &carrier_state();
+        }
         f.state().descriptor = nullptr;
         is_pooled |= f.pointer_ == self;
     });

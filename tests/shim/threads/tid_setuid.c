@@ -106,6 +106,16 @@ static void* opens_nothing(void* argument) {
 }
 CASE(a_childs_own) { finish(start(opens_nothing, NULL)); }
 
+// Threads that have ended are nobody's business.
+CASE(a_childs_own_after_threads) {
+    pthread_t threads[THREADS];
+    sem_init(&looked, 0, 0);
+    for (int i = 0; i < THREADS; ++i) threads[i] = start(opens_nothing, NULL);
+    for (int i = 0; i < THREADS; ++i) finish(threads[i]);
+    opens_nothing(NULL);
+    finish(start(opens_nothing, NULL));
+}
+
 // What libc looks up before it makes the system calls of all threads may wait, too.
 static void* names_groups(void* argument) {
     if (privileged()) WORKS(initgroups("daemon", 65534));
