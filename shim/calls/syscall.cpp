@@ -24,6 +24,7 @@
 #include "core/serve.hpp"
 #include "core/trap.hpp"
 #include "threads/futex.hpp"
+#include "threads/rights.hpp"
 #include "threads/scheduling.hpp"
 #include "threads/task_files.hpp"
 
@@ -147,6 +148,8 @@ long control_line(const arguments& a) noexcept {
 long directory_entries(const arguments& a) noexcept {
     return task_files::getdents64(static_cast<unsigned>(a[0]), from_register<void*>(a[1]), static_cast<unsigned>(a[2]));
 }
+
+long allocate_key(const arguments& a) noexcept { return rights::allocate(static_cast<unsigned>(a[0]), static_cast<unsigned>(a[1])); }
 
 long forks(const arguments& a) noexcept {
     descriptor::child_begins();
@@ -293,6 +296,7 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     always(SYS_clock_gettime, clock_gettime);
     always(SYS_clock_getres, clock_getres);
     always(SYS_getrusage, getrusage);
+    always(SYS_pkey_alloc, allocate_key);
     always(SYS_getdents64, directory_entries);
     always(SYS_set_tid_address, set_tid_address);
     always(SYS_sched_getaffinity, scheduling<SYS_sched_getaffinity>);

@@ -5,6 +5,7 @@
 #include "core/signal_actions.hpp"
 #include "core/signals.hpp"
 #include "core/trap.hpp"
+#include "threads/rights.hpp"
 
 #include "core/carrier.hpp"
 #include "core/sys.hpp"
@@ -67,6 +68,7 @@ private:
 void run_own(receiver& r, siginfo_t& info, const struct sigaction& a, ucontext_t& context) noexcept {
     const own_frame frame(r, context, r.mask | blocked_in(a, info.si_signo), r.mask);
     const trap::program_code its_own;
+    const rights::of_handler begun_anew;
     std::optional<rt::program_runs> running;
     if (r.over_weft == 0) running.emplace();
     call_on_own_stack(r.alternate, a.sa_sigaction, a.sa_flags, info.si_signo, &info, &context);
@@ -79,6 +81,7 @@ void run_by_kernel_mask(siginfo_t& info, const struct sigaction& a, ucontext_t& 
     kernel_mask(SIG_BLOCK, blocked_in(a, info.si_signo));
     {
         const trap::program_code its_own;
+        const rights::of_handler begun_anew;
         call_handler(a.sa_sigaction, a.sa_flags, info.si_signo, &info, &context); // one that takes the number only ignores the rest
     }
     kernel_mask(SIG_SETMASK, bits_of(context.uc_sigmask)); // a handler may choose the mask that is restored

@@ -9,6 +9,7 @@
 #include "threads/futex.hpp"
 #include "threads/loader.hpp"
 #include "threads/names.hpp"
+#include "threads/rights.hpp"
 #include "threads/robust.hpp"
 #include "threads/scheduling.hpp"
 #include "threads/table.hpp"
@@ -165,6 +166,7 @@ bool begin() noexcept {
         enlist(main_thread);
         loader::threads_begin();
         signals::threads_begin(h.main_fiber());
+        rights::threads_begin();
         // It has cancelled itself before.
         std::atomic_ref word(rt::tls_frame::cancel_word(reinterpret_cast<char*>(main_thread.id)));
         if ((word.load(std::memory_order_relaxed) & rt::tls_frame::cancel_requested) != 0) {
@@ -241,6 +243,7 @@ int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void
         return error;
     }
     f->frame->state().thread = &t;
+    rights::inherit(f->frame->pointer());
     task->at_end.thread = &t;
     task->at_end.on_end = [](rt::end_hook& hook) noexcept { ends(*static_cast<thread_task::end&>(hook).thread); };
     rt::add_end_hook(f, task->at_end);
