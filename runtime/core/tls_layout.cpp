@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <resolv.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <sys/rseq.h>
 
 namespace weft::rt {
@@ -67,6 +68,7 @@ struct second_look {
 
 /// On a thread that libc has just made.
 void* look_at_thread(void* argument) noexcept {
+    sys::call(SYS_prctl, PR_SET_NAME, sys::arg("weft-look")); // none of the program's (own_thread.hpp)
     auto& look = *static_cast<second_look*>(argument);
     tls_layout& l = look.layout;
     look.wrong = check_descriptor(l);

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <new>
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 namespace weft::shim::sched {
@@ -65,6 +66,7 @@ struct attempt {
 };
 
 void* on_trial(void* argument) noexcept {
+    rt::sys::call(SYS_prctl, PR_SET_NAME, rt::sys::arg("weft-trial")); // none of the program's
     auto& a = *static_cast<attempt*>(argument);
     apply(a.now);
     const bool by_who = a.number == SYS_setpriority || a.number == SYS_ioprio_set;
