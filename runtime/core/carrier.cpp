@@ -337,6 +337,8 @@ void start() noexcept {
     line.write();
 }
 
+void main_is_called(const char* name) noexcept { std::strncpy(program_name, name, sizeof program_name - 1); }
+
 std::uint64_t takeovers() noexcept { return taken.load(std::memory_order_relaxed); }
 
 void rouse() noexcept {

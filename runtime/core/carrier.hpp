@@ -78,6 +78,8 @@ WEFT_API std::uint64_t takeovers() noexcept;
 /// A hub has something to do again after it waited.
 extern WEFT_API constinit std::uint32_t asleep; // a futex: 1 while the watchdog waits for that
 WEFT_API void rouse() noexcept;
+/// The main thread is called so now; so is that of a child of fork, whichever kernel thread made it.
+WEFT_API void main_is_called(const char* name) noexcept;
 void after_fork() noexcept;
 
 } // namespace watchdog

@@ -2,6 +2,7 @@
 #include "threads/cond.hpp"
 
 #include "core/serve.hpp"
+#include "threads/identity.hpp"
 #include "threads/mutex.hpp"
 #include "threads/table.hpp"
 
@@ -181,8 +182,10 @@ int wait_shared(pthread_cond_t* c, pthread_mutex_t* m, const limit& until) {
         }
     }
     // A mutex that is shared too is waited for in the kernel only, as libc does it.
-    if (helper == nullptr)
+    if (helper == nullptr) {
+        const taken_for me(this_owner(true)); // main may be on another kernel thread than when it took the mutex
         return until.at == nullptr ? real().pthread_cond_wait(c, m) : real().pthread_cond_clockwait(c, m, until.clock, until.at);
+    }
     const int saved_errno = errno;
     helper->await_beginning();
     if (const int error = mutex::unlock_to_wait(m); error != 0) {

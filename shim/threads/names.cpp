@@ -5,6 +5,7 @@
 #include "core/serve.hpp"
 #include "threads/tid.hpp"
 
+#include "core/carrier.hpp"
 #include "core/sys.hpp"
 #include <weft/export.hpp>
 
@@ -49,6 +50,7 @@ int set(green_thread& t, const char* name) noexcept {
     std::strncpy(copy, name, size - 1);
     std::memcpy(t.name, copy, size);
     if (!is_main(t)) return 0;
+    rt::watchdog::main_is_called(copy);
     if (on_main_thread()) return static_cast<int>(-call(SYS_prctl, PR_SET_NAME, arg(copy)));
     return of_main(O_WRONLY, copy, std::strlen(copy));
 }

@@ -3,6 +3,7 @@
 // thread sets; several compute at once.
 #include "conform.h"
 
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 static void* sets(void* flag) {
@@ -102,4 +103,60 @@ CASE(children_of_fork_spin) {
     pthread_t threads[3];
     for (int i = 0; i < 3; ++i) threads[i] = start(forks, NULL);
     for (int i = 0; i < 3; ++i) finish(threads[i]);
+}
+
+/// After it has computed main goes on elsewhere than where it began: what it locks is its own all the same, and a child has its name.
+static void* goes_on(void* argument) {
+    pthread_mutexattr_t owned;
+    pthread_condattr_t among;
+    pthread_rwlockattr_t several;
+    struct shared {
+        pthread_mutex_t lock;
+        pthread_cond_t changed;
+        pthread_rwlock_t door;
+    }* s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pthread_mutexattr_init(&owned);
+    pthread_mutexattr_settype(&owned, PTHREAD_MUTEX_ERRORCHECK);
+    pthread_mutexattr_setpshared(&owned, PTHREAD_PROCESS_SHARED);
+    pthread_condattr_init(&among);
+    pthread_condattr_setpshared(&among, PTHREAD_PROCESS_SHARED);
+    pthread_rwlockattr_init(&several);
+    pthread_rwlockattr_setpshared(&several, PTHREAD_PROCESS_SHARED);
+    RETURNS(0, pthread_mutex_init(&s->lock, &owned));
+    RETURNS(0, pthread_cond_init(&s->changed, &among));
+    RETURNS(0, pthread_rwlock_init(&s->door, &several));
+    RETURNS(0, pthread_mutex_lock(&s->lock));
+    RETURNS(EDEADLK, pthread_mutex_lock(&s->lock));
+    struct timespec soon;
+    clock_gettime(CLOCK_REALTIME, &soon);
+    soon.tv_sec += 1;
+    soon.tv_nsec = 0;
+    RETURNS(ETIMEDOUT, pthread_cond_timedwait(&s->changed, &s->lock, &soon));
+    RETURNS(EDEADLK, pthread_mutex_lock(&s->lock));
+    RETURNS(0, pthread_mutex_unlock(&s->lock));
+    RETURNS(EPERM, pthread_mutex_unlock(&s->lock));
+    RETURNS(0, pthread_rwlock_wrlock(&s->door));
+    RETURNS(EDEADLK, pthread_rwlock_rdlock(&s->door));
+    RETURNS(0, pthread_rwlock_unlock(&s->door));
+    WORKS(munmap(s, sizeof *s));
+    RETURNS(0, pthread_setname_np(pthread_self(), "elsewhere"));
+    int status = -1;
+    CHILD(status) {
+        char name[16] = "";
+        WORKS(prctl(PR_GET_NAME, name));
+        CHECK(strcmp(name, "elsewhere") == 0);
+        RETURNS(0, pthread_getname_np(pthread_self(), name, sizeof name));
+        CHECK(strcmp(name, "elsewhere") == 0);
+    }
+    EQUAL(0, ending(status));
+    return argument;
+}
+
+CASE(main_goes_on) {
+    spins(NULL);
+    goes_on(NULL);
+}
+CASE(a_thread_goes_on) {
+    spins(NULL);
+    finish(start(goes_on, NULL));
 }
