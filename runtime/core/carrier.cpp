@@ -77,6 +77,7 @@ public:
     [[noreturn]] void be_spare() noexcept;
 
     carrier* next = nullptr; // among the spares
+    carrier* made_before = nullptr;
 
 private:
     static void begin(context::arrival a) noexcept { static_cast<carrier*>(context::begin(a))->be_spare(); }
@@ -95,6 +96,7 @@ namespace {
 
 constinit spinlock spares_lock;
 constinit carrier* spares = nullptr;
+constinit std::atomic<carrier*> newest{nullptr}; // of all, which live for ever: who looks for leaks finds them
 constinit std::atomic<std::uint64_t> taken{0};
 
 constexpr std::uint64_t libcs_own = std::uint64_t{3} << 31; // signals by which setuid reaches all threads, too
@@ -193,6 +195,8 @@ void* spare_main(void* p) noexcept {
     auto& room = *static_cast<spare_room*>(p);
     auto* const c = ::new (room.memory) carrier(this_thread_state);
     this_thread_state.self = c;
+    c->made_before = newest.load(std::memory_order_relaxed);
+    while (!newest.compare_exchange_weak(c->made_before, c)) {}
     std::atomic_ref(room.made).store(c, std::memory_order_release);
     c->be_spare();
 }

@@ -2,6 +2,7 @@
 #include "core/stack.hpp"
 
 #include "core/log.hpp"
+#include "core/leak_roots.hpp"
 #include "core/sanitizer.hpp"
 #include "core/thread_state.hpp"
 
@@ -162,12 +163,12 @@ stack& acquire_stack(std::size_t size) {
         install_guard(s->base - page_size);
         sanitizer::register_stack(s->base, s->size());
     }
-    sanitizer::stack_in_use(s->base, s->size());
+    leak_roots::add(s->base, s->size());
     return *s;
 }
 
 void release_stack(stack& s) noexcept {
-    sanitizer::stack_unused(s.base, s.size());
+    leak_roots::remove(s.base, s.size());
     stack_cache* mine = this_thread_state.stacks;
     if (mine == nullptr || !mine->put(s)) give_back(s);
 }

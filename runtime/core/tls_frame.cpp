@@ -2,6 +2,7 @@
 #include "core/tls_frame.hpp"
 
 #include "core/hub.hpp"
+#include "core/leak_roots.hpp"
 #include "core/sanitizer.hpp"
 #include "core/setxid.hpp"
 #include "core/sys.hpp"
@@ -158,6 +159,7 @@ private:
         next_ = reinterpret_cast<char*>(round_up(reinterpret_cast<std::uintptr_t>(p), aligned));
         const auto before = static_cast<std::size_t>(next_ - from);
         room_ = bytes;
+        leak_roots::add(next_, bytes - (huge ? 0 : before));
         if (!huge) {
             room_ -= before;
             return true;

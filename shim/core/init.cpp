@@ -37,6 +37,8 @@
 #include <string_view>
 #include <utility>
 
+extern "C" [[gnu::weak]] void __tsan_init();
+
 namespace weft::shim {
 
 namespace {
@@ -70,6 +72,23 @@ void unfollow() noexcept {
     if (*list == 0) ::unsetenv("LD_PRELOAD");
 }
 
+/// ThreadSanitizer takes fibers that it is not told of for a thread that goes mad.
+void refuse_threads() noexcept {
+    gate::switch_family(family::threads, false);
+    rt::log_line line;
+    line << "process " << rt::sys::getpid() << " is built with ThreadSanitizer: its threads stay kernel threads";
+    line.write();
+}
+
+/// What `weft run` has put before us for this program alone.
+void forget_what_came_first() noexcept {
+    const char* const first = std::getenv("WEFT_BEFORE_SHIM");
+    char* const list = std::getenv("LD_PRELOAD");
+    if (first == nullptr) return;
+    if (list != nullptr && std::string_view(list).starts_with(first)) std::memmove(list, list + std::strlen(first), std::strlen(list + std::strlen(first)) + 1);
+    ::unsetenv("WEFT_BEFORE_SHIM");
+}
+
 } // namespace
 
 void initialise() noexcept {
@@ -82,6 +101,7 @@ void initialise() noexcept {
     rt::process_options().preloaded = gate::preloaded_ = preloaded;
     const shim_options options = read_options(); // 4
     if (preloaded) gate::families_.store(~std::uint32_t{0}, std::memory_order_relaxed);
+    if (preloaded && &__tsan_init != nullptr) refuse_threads();
     gate::families_.fetch_and(~options.families_off, std::memory_order_relaxed);
     rt::process_options().verbose = options.verbose;
     if (options.always_serve) gate::always_serve();
@@ -89,6 +109,7 @@ void initialise() noexcept {
     green::most(options.max_threads);
     green::stack_default(options.stack_size);
     dns_cache::keep_for(options.dns_cache);
+    if (preloaded) forget_what_came_first();
     if (preloaded && !options.follow) unfollow();
     signals::initialise(); // 5
     if (options.stats) stats::start(); // 6

@@ -2,6 +2,7 @@
 #include "launcher/check.hpp"
 
 #include "launcher/check_libraries.hpp"
+#include "launcher/find_program.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -75,19 +76,8 @@ bool is_libc(const std::string& name) {
 
 bool is_weft(const std::string& name) { return name.starts_with("libweft"); }
 
-/// Where execvp would find it.
-std::string find_program(const std::string& name) {
-    if (name.find('/') != std::string::npos || ::access(name.c_str(), F_OK) == 0) return name;
-    const char* list = std::getenv("PATH");
-    std::string_view rest = list == nullptr ? "/usr/local/bin:/usr/bin:/bin" : list;
-    for (;;) {
-        const auto colon = rest.find(':');
-        const std::string path = std::string(rest.substr(0, colon)) + "/" + name;
-        if (::access(path.c_str(), X_OK) == 0) return path;
-        if (colon == std::string_view::npos) return name;
-        rest.remove_prefix(colon + 1);
-    }
-}
+/// A file here, or one that execvp would find.
+std::string program_file(const std::string& name) { return ::access(name.c_str(), F_OK) == 0 ? name : find_program(name); }
 
 /// The words of a script's first line.
 std::vector<std::string> interpreter_of(const std::vector<unsigned char>& bytes) {
@@ -149,7 +139,7 @@ public:
                     const auto word = std::find_if(words.begin() + 1, words.end(), [](const std::string& w) {
                         return !w.starts_with("-") && w.find('=') == std::string::npos;
                     });
-                    if (word != words.end()) next = find_program(*word);
+                    if (word != words.end()) next = program_file(*word);
                 }
                 r_.notes.push_back("a script, run by " + next);
                 at = next;
@@ -303,7 +293,7 @@ check_report check(const std::string& what) {
         r.pid = pid;
         e.run_process(pid);
     } else {
-        e.run(find_program(what));
+        e.run(program_file(what));
     }
     return r;
 }

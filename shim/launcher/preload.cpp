@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/preload.hpp"
 
+#include "launcher/sanitizer_runtime.hpp"
+
 #include <cerrno>
 #include <climits>
 #include <cstdio>
@@ -29,6 +31,30 @@ std::string shim_path() {
     const std::string path = own_directory() + WEFT_LIB_FROM_BIN + "/libweft-shim.so";
     char resolved[PATH_MAX];
     return ::realpath(path.c_str(), resolved) == nullptr ? std::string() : path;
+}
+
+/// A sanitizer's runtime wants to be the first: its functions then call the shim's. Where the program needs one, the shim takes it out of the list again
+/// (core/init.cpp), for children are none of its business. Theirs comes after the shim, which it must not mind.
+void set_preload(const std::string& shim, const std::string& program) {
+    const char* const before = std::getenv("LD_PRELOAD");
+    std::string first, rest = before == nullptr ? "" : before;
+    for (;;) { // the user's own
+        const auto begin = rest.find_first_not_of(" :"), end = rest.find_first_of(" :", begin);
+        if (begin == std::string::npos || !is_sanitizer_runtime(rest.substr(begin, end - begin))) break;
+        first += rest.substr(begin, end - begin) + ":";
+        rest = end == std::string::npos ? "" : rest.substr(end);
+    }
+    if (first.empty()) {
+        if (const std::string needed = sanitizer_runtime_of(program); !needed.empty()) {
+            first = needed + ":";
+            ::setenv("WEFT_BEFORE_SHIM", first.c_str(), 1);
+        }
+    }
+    const std::string list = first + shim + (rest.empty() ? "" : ":" + rest);
+    ::setenv("LD_PRELOAD", list.c_str(), 1);
+    const char* const options = std::getenv("ASAN_OPTIONS");
+    const std::string all = std::string("verify_asan_link_order=0") + (options == nullptr ? "" : std::string(":") + options);
+    if (options == nullptr || std::strstr(options, "verify_asan_link_order") == nullptr) ::setenv("ASAN_OPTIONS", all.c_str(), 1);
 }
 
 bool takes_all_the_rest(const std::string& word) { return word == "--"; }
@@ -76,9 +102,7 @@ int run_preloaded(const settings& chosen, const std::vector<std::string>& comman
                      shim.c_str());
         return cannot_execute;
     }
-    const char* before = std::getenv("LD_PRELOAD");
-    const std::string list = before == nullptr || *before == 0 ? shim : shim + ":" + before;
-    ::setenv("LD_PRELOAD", list.c_str(), 1);
+    set_preload(shim, command[0]);
     for (const auto& [name, value] : chosen.variables()) ::setenv(name.c_str(), value.c_str(), 1);
     std::vector<char*> words;
     for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
