@@ -45,6 +45,16 @@ class Metronome:
         return total, longest
 
 
+def pressure():
+    """Milliseconds, until now, in which some thread of this machine was ready without running: a bound for what a chain of processes, each
+    of which waits for the one before, may have lost. 0 where the kernel doesn't say."""
+    try:
+        with open("/proc/pressure/cpu") as file:
+            return int(file.readline().rpartition("=")[2]) / 1e3
+    except (OSError, ValueError):
+        return 0.0
+
+
 def waited(pid):
     """Milliseconds that the first thread of a process has been ready without running, until now; 0 where the kernel doesn't say."""
     try:

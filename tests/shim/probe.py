@@ -38,14 +38,15 @@ PAUSE_MS = 25  # the longest the counting fiber may stand still meanwhile
 class Line:
     """What a probe says of one call: the exact fields, the milliseconds or None, what the ticker counted, and what the machine did to it."""
 
-    def __init__(self, text, delay=0.0, standstill=0.0):
+    def __init__(self, text, delay=0.0, kept=0.0, standstill=0.0):
         fields = text.split(" ")
         if len(fields) not in (6, 8):
             raise ValueError(f"not a line of a probe: {text!r}")
         self.label, *self.exact, ms = fields[:6]
         self.ms = None if ms == "-" else int(ms)
         self.ticks = tuple(map(int, fields[6:]))
-        self.delay = delay            # ms that it may have been kept from running meanwhile, in all
+        self.delay = delay            # ms that all who had a part in it may have been kept from running, together
+        self.kept = kept              # the program itself
         self.standstill = standstill  # and at once
 
     def stood_still(self):
@@ -53,14 +54,16 @@ class Line:
         if not self.ticks or self.ms < LONG_MS:
             return None
         ticks, pause = self.ticks
-        if ticks >= (self.ms - self.delay) / 8 and pause <= PAUSE_MS + self.standstill:
+        if ticks >= (self.ms - self.kept) / 8 and pause <= PAUSE_MS + self.standstill:
             return None
-        return f"{ticks} ticks in {self.ms} ms, the longest pause {pause} ms (the machine: {self.delay:.0f} ms, {self.standstill:.0f} ms)"
+        return f"{ticks} ticks in {self.ms} ms, the longest pause {pause} ms (the machine: {self.kept:.0f} ms, {self.standstill:.0f} ms)"
 
     def near(self, other):
+        """Who is kept from running takes longer, never shorter."""
         if self.ms is None or other.ms is None:
             return self.ms == other.ms
-        return abs(self.ms - other.ms) <= max(self.ms, other.ms) * 0.2 + SLACK_MS + self.delay + other.delay
+        longer, shorter = (self, other) if self.ms > other.ms else (other, self)
+        return longer.ms - shorter.ms <= longer.ms * 0.2 + SLACK_MS + longer.delay
 
 
 def run(command, environment, limit):
@@ -80,19 +83,19 @@ def run(command, environment, limit):
 
         alarm = threading.Timer(limit, end)
         alarm.start()
-        arrivals.append((time.monotonic(), 0.0))
+        arrivals.append((time.monotonic(), 0.0, noise.pressure()))
         for text in process.stdout:
             texts.append(text.rstrip("\n"))
-            arrivals.append((time.monotonic(), noise.waited(process.pid)))
+            arrivals.append((time.monotonic(), noise.waited(process.pid), noise.pressure()))
         status = process.wait()
         alarm.cancel()
     failure = f"no end within {limit:.0f} s" if late.is_set() else f"exit status {status}" if status else None
     lines = {}
-    for text, (start, before), (end, after) in zip(texts, arrivals, arrivals[1:]):
+    for text, (start, before, pressed), (end, after, still_pressed) in zip(texts, arrivals, arrivals[1:]):
         total, longest = metronome.between(start, end)
         kept = max(0.0, after - before)
         try:
-            line = Line(text, kept + total, kept + longest)
+            line = Line(text, still_pressed - pressed + total, kept + total, kept + longest)
         except ValueError as error:
             sys.exit("\n".join(texts) + f"\nFAIL: {error}" + (f"; {failure}" if failure else ""))
         if line.label in lines:
@@ -115,7 +118,7 @@ def differences(bare, other, prefix):
             continue
         here, there = other[label], bare[label]
         if there.exact != here.exact:
-            noisy = max(here.standstill, there.standstill) >= NOISY_MS
+            noisy = max(here.delay, there.delay) >= NOISY_MS
             (timed if noisy else exact).append(f"{prefix}{label}: bare {' '.join(there.exact)}, here {' '.join(here.exact)}")
         elif not there.near(here):
             timed.append(f"{prefix}{label}: bare {there.ms} ms, here {here.ms} ms (the machine: {there.delay:.0f} and {here.delay:.0f} ms)")

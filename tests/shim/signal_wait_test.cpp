@@ -128,7 +128,10 @@ TEST_CASE("the main fiber waits for signals while the others run") {
     for (const auto& [name, call] : pausing()) {
         INFO(name);
         const int before = t.ticks();
-        auto sender = weft::spawn_later(blocking_time, [] { ::kill(::getpid(), SIGUSR1); });
+        auto sender = weft::spawn_later(blocking_time, [&] {
+            eventually([&] { return t.ticks() - before >= 10; });
+            ::kill(::getpid(), SIGUSR1);
+        });
         errno = 0;
         CHECK(call() == -1);
         CHECK(errno == EINTR);
@@ -139,7 +142,10 @@ TEST_CASE("the main fiber waits for signals while the others run") {
     for (const auto& [name, call] : accepting()) {
         INFO(name);
         const int before = t.ticks();
-        auto sender = weft::spawn_later(blocking_time, [] { ::kill(::getpid(), SIGUSR1); });
+        auto sender = weft::spawn_later(blocking_time, [&] {
+            eventually([&] { return t.ticks() - before >= 10; });
+            ::kill(::getpid(), SIGUSR1);
+        });
         CHECK(call() == SIGUSR1);
         CHECK(t.ticks() - before >= 10);
         sender.join();

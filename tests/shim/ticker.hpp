@@ -4,9 +4,11 @@
 #include <weft/fiber.hpp>
 #include <weft/timeout.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <fstream>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -81,7 +83,15 @@ private:
     std::array<int, 2> fds_;
 };
 
-/// What a call returned, its errno, how long it took and how often the ticker ticked meanwhile.
+/// Milliseconds that this kernel thread has been ready without running, until now; 0 where the kernel doesn't say.
+inline double kept_waiting() {
+    std::ifstream file("/proc/thread-self/schedstat");
+    double ran = 0, waited = 0;
+    file >> ran >> waited;
+    return waited / 1e6;
+}
+
+/// What a call returned, its errno, how long it took and how often the ticker ticked meanwhile (had the thread had a processor all the time).
 struct outcome {
     long result = 0;
     int error = 0;
@@ -96,6 +106,7 @@ inline outcome in_fiber(const std::function<long()>& call, const std::function<v
     weft::fiber<void> helper;
     auto caller = weft::spawn([&] {
         outcome o;
+        const double kept_before = kept_waiting();
         const auto start = std::chrono::steady_clock::now();
         const int before = t.ticks();
         helper = weft::spawn_later(blocking_time, [&meanwhile, &t, before] {
@@ -108,6 +119,8 @@ inline outcome in_fiber(const std::function<long()>& call, const std::function<v
         o.error = errno;
         o.time = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
         o.ticks = t.ticks() - before;
+        const double all = static_cast<double>(o.time.count()), kept = kept_waiting() - kept_before;
+        if (all > 0) o.ticks = static_cast<int>(o.ticks * all / std::max(all - kept, all / 10));
         return o;
     });
     const outcome o = caller.get(patience);

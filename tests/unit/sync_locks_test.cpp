@@ -91,16 +91,18 @@ TEMPLATE_TEST_CASE("locks_work_with_std_guards", "", weft::mutex, weft::recursiv
     first.unlock();
     std::unique_lock timed(a, 5ms);
     CHECK(timed.owns_lock());
+    weft::event tried;
     auto other = weft::spawn([&] {
         std::unique_lock late(a, 5ms);
         CHECK_FALSE(late.owns_lock());
         CHECK_FALSE(late.try_lock_until(std::chrono::system_clock::now() + 5ms));
         CHECK_FALSE(a.try_lock_for(-1s));
         CHECK_FALSE(a.try_lock());
+        tried.set();
         late.lock();
         CHECK(late.owns_lock());
     });
-    other.join(20ms);
+    CHECK(tried.wait(10s));
     timed.unlock();
     CHECK(other.join(10s));
     CHECK(is_free(a));

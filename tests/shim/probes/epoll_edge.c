@@ -17,12 +17,13 @@ static long first(void) { return probe_result > 0 ? (long)got[0].events : -1; }
 PROBE(edge) {
     for (int kind = 0; kind < media; ++kind) {
         label("edge/%s", medium_name[kind]);
-        int p[2];
+        int p[2], more[2];
         char text[8];
+        must(pipe(more), "pipe");
         open_pair((enum medium)kind, p);
         const int set = epoll_create1(0);
         watch(set, EPOLL_CTL_ADD, p[0], EPOLLIN | EPOLLET);
-        PEER { delay(60); put(p[1], "ab"); delay(120); put(p[1], "c"); }
+        PEER { delay(60); put(p[1], "ab"); drain(more[0], 1); delay(60); put(p[1], "c"); }
         begin();
         outcome(epoll_wait(set, got, 1, -1));
         begin();
@@ -30,6 +31,7 @@ PROBE(edge) {
         if (read(p[0], text, 1)) {}
         begin();
         outcome(epoll_wait(set, got, 1, 20)); // a partial read is no edge
+        put(more[1], "m");
         begin();
         outcome(epoll_wait(set, got, 1, -1)); // more data is
         reap();
@@ -37,6 +39,7 @@ PROBE(edge) {
         begin();
         outcome(epoll_wait(set, got, 1, -1)); // and a new look
         close_pair(p);
+        close_pair(more);
         close(set);
     }
 }

@@ -60,6 +60,7 @@ PROBE(nanosleep_ignored_signal) {
     PEER { delay(50); poke(SIGUSR1); }
     begin();
     done(nanosleep(&want, NULL), NULL, -1);
+    reap();
     signal(SIGUSR1, SIG_DFL);
 }
 
