@@ -15,7 +15,7 @@ namespace weft::rt {
 namespace {
 
 constinit spinlock hubs_lock;
-constinit hub* main_thread_hub = nullptr;
+constinit std::atomic<hub*> main_thread_hub{nullptr}; // set by the main thread; others compare it with their own
 constinit int hub_count = 0;
 constinit hub_counters ended_hubs;
 
@@ -45,7 +45,7 @@ void hub_registry::add(hub& h) noexcept {
     h.registry_next_ = newest_;
     newest_ = &h;
     ++hub_count;
-    if (on_main_thread()) main_thread_hub = &h;
+    if (on_main_thread()) main_thread_hub.store(&h, std::memory_order_relaxed);
 }
 
 void hub_registry::remove(hub& h) noexcept {
@@ -58,7 +58,7 @@ void hub_registry::remove(hub& h) noexcept {
     --hub_count;
     add_up(ended_hubs, h.counters());
     ended_hubs.peak = std::max(ended_hubs.peak, h.counters().peak);
-    if (main_thread_hub == &h) main_thread_hub = nullptr;
+    if (main_thread_hub.load(std::memory_order_relaxed) == &h) main_thread_hub.store(nullptr, std::memory_order_relaxed);
     rouse_hopeless();
 }
 
@@ -85,7 +85,7 @@ bool hub_registry::totals(hub_counters& sum) noexcept {
     return true;
 }
 
-hub* hub_registry::main_hub() noexcept { return main_thread_hub; }
+hub* hub_registry::main_hub() noexcept { return main_thread_hub.load(std::memory_order_relaxed); }
 spinlock& hub_registry::lock() noexcept { return hubs_lock; }
 int hub_registry::count() noexcept { return hub_count; }
 bool hub_registry::on_main_thread() noexcept { return sys::gettid() == sys::getpid(); }
@@ -94,7 +94,7 @@ void hub_registry::after_fork(hub* survivor) noexcept {
     hubs_lock.reset();
     newest_ = survivor;
     hub_count = survivor == nullptr ? 0 : 1;
-    main_thread_hub = survivor;
+    main_thread_hub.store(survivor, std::memory_order_relaxed);
     ended_hubs = {};
     if (survivor != nullptr) {
         survivor->registry_next_ = nullptr;
