@@ -213,7 +213,7 @@ bool make_thread(void* (*function)(void*) noexcept, void* argument) noexcept {
     ::pthread_attr_setstacksize(&a, 256 * 1024);
     pthread_t thread{};
     own_thread_begins();
-    const int error = ::pthread_create(&thread, &a, function, argument);
+    const int error = make_kernel_thread(&thread, &a, function, argument);
     if (error != 0) own_thread_failed();
     ::pthread_attr_destroy(&a);
     sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&before), 0, sizeof before);

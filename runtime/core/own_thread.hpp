@@ -8,6 +8,8 @@
 
 #include <atomic>
 
+#include <pthread.h>
+
 namespace weft::rt {
 
 extern WEFT_API constinit std::atomic<int> own_threads_unnamed;
@@ -15,6 +17,9 @@ extern WEFT_API constinit std::atomic<int> own_threads_unnamed;
 /// Before one is made. Where that fails: own_thread_failed().
 inline void own_thread_begins() noexcept { own_threads_unnamed.fetch_add(1, std::memory_order_relaxed); }
 inline void own_thread_failed() noexcept { own_threads_unnamed.fetch_sub(1, std::memory_order_relaxed); }
+
+/// How carriers are made: by libc's function, which the shim knows. A sanitizer's takes a lock that a thread may have which waits for a carrier.
+extern WEFT_API constinit decltype(&::pthread_create) make_kernel_thread;
 
 /// The first thing that one does.
 WEFT_API void name_own_thread(const char* name) noexcept;

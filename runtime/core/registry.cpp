@@ -32,6 +32,7 @@ constinit std::atomic<int> jobs{0};
 } // namespace
 
 constinit std::atomic<int> own_threads_unnamed{0};
+constinit decltype(&::pthread_create) make_kernel_thread = &::pthread_create;
 
 void name_own_thread(const char* name) noexcept {
     sys::call(SYS_prctl, PR_SET_NAME, sys::arg(name));

@@ -29,6 +29,7 @@
 #include "core/hub.hpp"
 #include "core/log.hpp"
 #include "core/options.hpp"
+#include "core/own_thread.hpp"
 #include "core/sys.hpp"
 #include <weft/version.hpp>
 
@@ -96,6 +97,7 @@ void initialise() noexcept {
     if (std::exchange(done, true)) return;
     refuse_other_version(); // 1
     resolve_real();         // 2
+    rt::make_kernel_thread = real().pthread_create;
     const char* preload = std::getenv("LD_PRELOAD");
     const bool preloaded = preload != nullptr && std::string_view(preload).find(library) != std::string_view::npos; // 3
     rt::process_options().preloaded = gate::preloaded_ = preloaded;
