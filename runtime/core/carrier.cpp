@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/carrier.hpp"
 
+#include "core/carrier_thread.hpp"
 #include "core/hub.hpp"
 #include "core/log.hpp"
 #include "core/options.hpp"
@@ -20,13 +21,10 @@
 #include <ctime>
 #include <mutex>
 #include <new>
-#include <optional>
 #include <utility>
 
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <linux/membarrier.h>
-#include <pthread.h>
 #include <sys/prctl.h>
 
 namespace weft::rt {
@@ -37,62 +35,6 @@ namespace {
 
 constexpr std::size_t idle_stack_size = 64 * 1024;
 constexpr std::uint8_t looked_at = 1, gone = 2;
-
-void futex_wait(std::uint32_t& word, std::uint32_t value, const timespec* at_most = nullptr) noexcept {
-    sys::call(SYS_futex, sys::arg(&word), FUTEX_WAIT_PRIVATE, value, sys::arg(at_most));
-}
-void futex_wake(std::uint32_t& word) noexcept { sys::call(SYS_futex, sys::arg(&word), FUTEX_WAKE_PRIVATE, 1); }
-
-} // namespace
-
-/// A kernel thread that carries a hub, or waits for one as a spare.
-class carrier {
-public:
-    /// The calling kernel thread, whose own stack and frame are where it waits.
-    explicit carrier(thread_state& of) noexcept : state_(of), tid_(sys::gettid()), is_ours_(true) { idle_.emplace(); }
-    /// One on whose own stack a fiber runs: it waits on another stack, with another frame.
-    carrier(thread_state& of, int tid, stack& s, tls_frame& f) noexcept : state_(of), tid_(tid) {
-        idle_.emplace(s.base, s.size(), &carrier::begin, this, f.state());
-    }
-
-    [[nodiscard]] thread_state& state() noexcept { return state_; }
-    [[nodiscard]] int tid() const noexcept { return tid_; }
-    /// In the child of fork: its kernel thread is another one there.
-    void after_fork() noexcept { tid_ = sys::gettid(); }
-    /// A kernel thread of weft's own, so its stack and TLS are libc's again when it does not exist any more.
-    [[nodiscard]] bool is_ours() const noexcept { return is_ours_; }
-    [[nodiscard]] context& idle() noexcept { return *idle_; }
-
-    /// The watchdog: run that hub.
-    void carry(hub& h, int former_tid) noexcept {
-        former_tid_ = former_tid;
-        hub_ = &h;
-        std::atomic_ref(work_).store(1, std::memory_order_release);
-        futex_wake(work_);
-    }
-    /// The fiber that ran here is to be made ready once nobody stands on its stack.
-    void send_back(fiber_core& f) noexcept { returning_ = &f; }
-
-    /// Waits for hubs and runs them, for ever.
-    [[noreturn]] void be_spare() noexcept;
-
-    carrier* next = nullptr; // among the spares
-    carrier* made_before = nullptr;
-
-private:
-    static void begin(context::arrival a) noexcept { static_cast<carrier*>(context::begin(a))->be_spare(); }
-
-    thread_state& state_;
-    int tid_;
-    const bool is_ours_ = false;
-    std::optional<context> idle_;
-    std::uint32_t work_ = 0; // a futex
-    int former_tid_ = 0;
-    hub* hub_ = nullptr;
-    fiber_core* returning_ = nullptr;
-};
-
-namespace {
 
 constinit spinlock spares_lock;
 constinit carrier* spares = nullptr;
@@ -126,9 +68,15 @@ void take_mask_of(int tid) noexcept {
 
 } // namespace
 
+void remember(carrier& c) noexcept {
+    c.made_before = newest.load(std::memory_order_relaxed);
+    while (!newest.compare_exchange_weak(c.made_before, &c)) {}
+}
+
 void carrier::be_spare() noexcept {
     for (;;) {
         block_signals();
+        this_thread_state.current_hub = nullptr;
         state_.selector = 0;
         state_.within = true;
         state_.seized = 0;
@@ -143,10 +91,16 @@ void carrier::be_spare() noexcept {
         }
         while (std::atomic_ref(work_).load(std::memory_order_acquire) == 0) futex_wait(work_, 0);
         std::atomic_ref(work_).store(0, std::memory_order_relaxed);
-        take_mask_of(former_tid_);
-        if (carrier_begins != nullptr) carrier_begins(former_tid_);
-        context::switch_to(idle(), hub_->loop_context(), nullptr);
+        run(*hub_);
     }
+}
+
+/// What comes as soon as signals are let in, still on this stack, is for the hub's fibers.
+void carrier::run(hub& h) noexcept {
+    this_thread_state.current_hub = &h;
+    if (carrier_begins != nullptr) carrier_begins(former_tid_);
+    else take_mask_of(former_tid_);
+    context::switch_to(idle(), h.loop_context(), nullptr);
 }
 
 void come_back() noexcept {
@@ -155,13 +109,16 @@ void come_back() noexcept {
     for (unsigned spins = 0; mine.seized == looked_at; ++spins)
         if (spins % 64 == 63) sys::sched_yield();
     if (mine.seized != gone) return;
-    const inside_weft inside;
-    fiber_core& f = *this_thread_state.running;
-    carrier* const c = mine.self;
-    c->send_back(f);
-    context::switch_to(f.machine, c->idle(), nullptr);
-    f.owner->arrived();
-    if (fiber_observer != nullptr) fiber_observer->arrives(f);
+    {
+        const inside_weft inside;
+        fiber_core& f = *this_thread_state.running;
+        carrier* const c = mine.self;
+        c->send_back(f);
+        context::switch_to(f.machine, c->idle(), nullptr);
+        f.owner->arrived();
+        if (fiber_observer != nullptr) fiber_observer->arrives(f);
+    }
+    // Nothing of weft's has begun: what a handler waits for, it waits for as the program.
     if (run_recorded_signals != nullptr && signals_posted.load(std::memory_order_relaxed)) run_recorded_signals(); // it may never wait
 }
 
@@ -195,29 +152,9 @@ void* spare_main(void* p) noexcept {
     auto& room = *static_cast<spare_room*>(p);
     auto* const c = ::new (room.memory) carrier(this_thread_state);
     this_thread_state.self = c;
-    c->made_before = newest.load(std::memory_order_relaxed);
-    while (!newest.compare_exchange_weak(c->made_before, c)) {}
+    remember(*c);
     std::atomic_ref(room.made).store(c, std::memory_order_release);
     c->be_spare();
-}
-
-/// A kernel thread of weft's own: no signal is its business.
-bool make_thread(void* (*function)(void*) noexcept, void* argument) noexcept {
-    const inside_weft inside;
-    const std::uint64_t all = ~(std::uint64_t{3} << 31); // but for libc's own two
-    std::uint64_t before = 0;
-    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&all), sys::arg(&before), sizeof all);
-    pthread_attr_t a;
-    ::pthread_attr_init(&a);
-    ::pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
-    ::pthread_attr_setstacksize(&a, 256 * 1024);
-    pthread_t thread{};
-    own_thread_begins();
-    const int error = make_kernel_thread(&thread, &a, function, argument);
-    if (error != 0) own_thread_failed();
-    ::pthread_attr_destroy(&a);
-    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&before), 0, sizeof before);
-    return error == 0;
 }
 
 carrier* take_spare() noexcept {
@@ -235,7 +172,7 @@ void keep_one_spare() noexcept {
     }
     spare_room room;
     if (room.memory == nullptr) return;
-    if (!make_thread(spare_main, &room)) {
+    if (!make_own_thread(spare_main, &room)) {
         ::operator delete(room.memory);
         return;
     }
@@ -334,7 +271,7 @@ void* watch(void*) noexcept {
 void start() noexcept {
     if (running.load(std::memory_order_relaxed) || running.exchange(true)) return;
     if (hub::current() != nullptr && carrier_state().self == nullptr) sys::call(SYS_prctl, PR_GET_NAME, sys::arg(program_name));
-    if (barrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) && make_thread(watch, nullptr)) return;
+    if (barrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) && make_own_thread(watch, nullptr)) return;
     if (!process_options().verbose) return;
     log_line line;
     line << "a thread that computes for long will hold up the others: the kernel has no membarrier here";
@@ -372,9 +309,12 @@ void after_fork() noexcept {
     moved.within = here.within;
     moved.signals = here.signals;
     moved.carrier = &moved;
+    here.carrier = &moved; // it stands for no thread any more (setxid.cpp)
     this_thread_state.carrier = &moved;
     if (carrier_begins != nullptr) carrier_begins(sys::gettid());
-    sys::call(SYS_prctl, PR_SET_NAME, sys::arg(program_name));
+    char name[16] = {};
+    sys::call(SYS_prctl, PR_GET_NAME, sys::arg(name));
+    if (std::strncmp(name, "weft-", 5) == 0) sys::call(SYS_prctl, PR_SET_NAME, sys::arg(program_name)); // else it has that of its fiber already
 }
 
 } // namespace watchdog

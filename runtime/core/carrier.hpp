@@ -20,6 +20,7 @@
 
 namespace weft::rt {
 
+class fiber_core;
 class hub;
 
 /// The hub was, or is being, taken from the calling kernel thread while the running fiber computed: the fiber goes back into its hub's queue.
@@ -69,10 +70,15 @@ public:
 using carrier_hook = void (*)(int former_tid) noexcept;
 extern WEFT_API constinit carrier_hook carrier_begins;
 
+/// The kernel thread that runs that fiber, or ran it last. Any thread; what it says may be past.
+WEFT_API int kernel_thread_of(const fiber_core& f) noexcept;
+
 namespace watchdog {
 
 /// Watches hubs from now on. Its kernel thread is made here; without one, or where the kernel has no such barrier, hubs stay where they are.
 WEFT_API void start() noexcept;
+/// A hub on a kernel thread of weft's own, for fibers with TLS frames; null: no memory, no kernel thread. It lasts as long as the process.
+WEFT_API hub* make_worker() noexcept;
 /// How often a hub was taken over.
 WEFT_API std::uint64_t takeovers() noexcept;
 /// A hub has something to do again after it waited.

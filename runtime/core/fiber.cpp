@@ -59,7 +59,8 @@ fiber_core::fiber_core(hub& h, stack& s, char* base, char* usable_top, tls_frame
     : parkable(true),
       machine(base, static_cast<std::size_t>(usable_top - base), &fiber_core::entry, this,
               own_frame == nullptr ? h.home_frame() : own_frame->state()),
-      frame(own_frame), owner(&h), state(fiber_state::fresh), references(2), id(h.next_id()), stack_(&s) {
+      frame(own_frame), owner(&h), state(fiber_state::fresh), references(2), id((hub::current() == nullptr ? &h : hub::current())->next_id()),
+      stack_(&s) {
     if (const fiber_core* parent = this_thread_state.running) parent_id = parent->id;
     if (frame == nullptr) h.count_plain(1);
 }
@@ -116,6 +117,10 @@ void discard_fiber(fiber_core* f) noexcept {
 void start_fiber(fiber_core* f, task_base* task, deadline when, bool timed) noexcept {
     f->task = task;
     hub& h = *f->owner;
+    if (__builtin_expect(&h != hub::current(), 0)) {
+        h.adopt(*f);
+        return;
+    }
     h.enroll(*f);
     if (!timed) {
         h.make_ready(*f);

@@ -117,6 +117,12 @@ void hub::push_remote(fiber_core& f) noexcept {
     rouse_if_asleep();
 }
 
+void hub::adopt(fiber_core& f) noexcept {
+    f.registry_prev = &f; // not enrolled yet
+    f.become(fiber_state::ready);
+    push_remote(f);
+}
+
 void hub::post_interrupt(fiber_core& f) noexcept {
     if (current() == this) {
         f.on_interrupt();
@@ -188,7 +194,12 @@ void hub::drain_remote() noexcept {
     while (oldest != nullptr) {
         fiber_core* f = oldest;
         oldest = f->next;
-        push_ready(*f);
+        if (__builtin_expect(f->registry_prev == f, 0)) {
+            enroll(*f);
+            ready_.push(*f);
+        } else {
+            push_ready(*f);
+        }
     }
     if (has_tasks_.load(std::memory_order_relaxed)) run_tasks();
     if (interrupts_.load(std::memory_order_relaxed) == nullptr) return;
@@ -269,7 +280,7 @@ void hub::heed_signals() noexcept {
 }
 
 int hub::observe_hold() noexcept {
-    if (asleep_.load(std::memory_order_relaxed) || live_ < 2) {
+    if (asleep_.load(std::memory_order_relaxed) || is_alone()) {
         held_for_ = 0;
         return -1;
     }
@@ -301,6 +312,16 @@ void hub::enroll(fiber_core& f) noexcept {
     ++counters_.spawned;
     if (++live_ > counters_.peak) counters_.peak = live_;
     if (!ending_.empty()) ending_.wake_all(); // spawned on the way out: it must go too
+}
+
+void hub::retire_main() noexcept {
+    withdraw(main_);
+    --counters_.spawned;
+    counters_.peak = 0;
+    main_.become(fiber_state::parked);
+    this_thread_state.current_hub = nullptr;
+    this_thread_state.stacks = nullptr;
+    this_thread_state.running = nullptr;
 }
 
 void hub::withdraw(fiber_core& f) noexcept {

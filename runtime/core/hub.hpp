@@ -141,6 +141,10 @@ public:
         return std::exchange(carrier_tid_, tid);
     }
     void count_plain(int change) noexcept { plain_ += change; }
+    /// Of a kernel thread that does nothing but carry hubs: the main fiber never runs, and is none of the hub's fibers.
+    void retire_main() noexcept;
+    /// Any other kernel thread, for a fiber made for this hub that has a frame of its own and has not begun: it begins here.
+    void adopt(fiber_core& f) noexcept;
     void enroll(fiber_core& f) noexcept;
     /// A number no other fiber of the process has; taken from a block of the hub's own.
     std::uint64_t next_id() noexcept {
@@ -220,7 +224,9 @@ private:
     }
 
     /// Every fiber has a frame of its own, so any kernel thread may run it.
-    [[nodiscard]] bool can_move() const noexcept { return loop_frame_ != nullptr && plain_ == 0 && live_ > 1; }
+    [[nodiscard]] bool can_move() const noexcept { return loop_frame_ != nullptr && plain_ == 0 && !is_alone(); }
+    /// Nobody waits for the fiber that it has; one that comes from another hub is counted when the loop sees it.
+    [[nodiscard]] bool is_alone() const noexcept { return live_ < 2 && remote_.load(std::memory_order_relaxed) == nullptr; }
 
     ready_queue ready_;
 

@@ -135,6 +135,9 @@ void begin(const tls_layout& layout) noexcept {
     look(hold);
 }
 
-void after_fork() noexcept { all.lock.reset(); }
+void after_fork() noexcept {
+    if (!all.lock.try_lock()) all.any = false; // somebody was about to change it
+    all.lock.reset();
+}
 
 } // namespace weft::rt::tls_images

@@ -14,6 +14,7 @@ constexpr std::uint32_t linked_default = ~(1U << static_cast<unsigned>(family::t
 
 constinit std::atomic<std::uint32_t> gate::families_{linked_default};
 constinit bool gate::always_serve_ = false;
+constinit bool gate::hubs_meet_ = false;
 constinit bool gate::preloaded_ = false;
 
 stats::way gate::way_of(family f) noexcept {

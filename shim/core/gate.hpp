@@ -42,18 +42,21 @@ public:
     }
     /// A preloaded program's calls are served even while it has a single fiber: for testing.
     static void always_serve() noexcept { always_serve_ = true; }
+    /// There are several hubs of green threads: who is alone on one may get company from another at any moment, or be woken from there.
+    static void hubs_meet(bool they_do) noexcept { hubs_meet_ = they_do; }
 
 private:
     static constexpr unsigned bit(family f) noexcept { return static_cast<unsigned>(f); }
     /// With one fiber and nothing else to run, a preloaded program makes the real call.
     static bool alone(rt::fiber_core& f) noexcept {
-        return preloaded_ && !always_serve_ && f.owner->live_fibers() == 1 && !f.has_pending() && !signals::keeps_pending();
+        return preloaded_ && !always_serve_ && f.owner->live_fibers() == 1 && !hubs_meet_ && !f.has_pending() && !signals::keeps_pending();
     }
     static bool make_hub(family f) noexcept;
 
     friend void initialise() noexcept;
     static constinit std::atomic<std::uint32_t> families_;
     static constinit bool always_serve_;
+    static constinit bool hubs_meet_;
     static constinit bool preloaded_;
 };
 

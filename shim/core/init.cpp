@@ -25,6 +25,7 @@
 #include "core/trap.hpp"
 #include "threads/green.hpp"
 #include "threads/init.hpp"
+#include "threads/workers.hpp"
 
 #include "core/hub.hpp"
 #include "core/log.hpp"
@@ -108,6 +109,7 @@ void initialise() noexcept {
     rt::process_options().verbose = options.verbose;
     if (options.always_serve) gate::always_serve();
     if (preloaded && gate::is_on(family::threads)) rt::hub::give_loops_frames();
+    if (preloaded) workers::number(options.workers);
     green::most(options.max_threads);
     green::stack_default(options.stack_size);
     dns_cache::keep_for(options.dns_cache);

@@ -36,14 +36,17 @@ bool flag(const char* prefix, std::string_view name, bool standard) noexcept {
     return standard;
 }
 
-std::uint64_t value(const char* prefix, std::string_view name, std::uint64_t standard) noexcept {
+std::uint64_t value(const char* prefix, std::string_view name, std::uint64_t standard, std::uint64_t least, std::uint64_t most) noexcept {
     const char* text = environment(prefix, name);
     if (text == nullptr || *text == 0) return standard;
     std::uint64_t number = 0;
     const char* const end = text + std::strlen(text);
-    if (const auto [rest, error] = std::from_chars(text, end, number); error == std::errc() && rest == end) return number;
+    if (const auto [rest, error] = std::from_chars(text, end, number); error == std::errc() && rest == end && number >= least && number <= most)
+        return number;
     rt::log_line line;
-    line << prefix << name << "=" << std::string_view(text) << " makes no sense (a whole number); ignored";
+    line << prefix << name << "=" << std::string_view(text) << " makes no sense (a whole number";
+    if (most != UINT64_MAX) line << " from " << least << " to " << most;
+    line << "); ignored";
     line.write();
     return standard;
 }
@@ -53,7 +56,7 @@ std::uint64_t value(const char* prefix, std::string_view name, std::uint64_t sta
 shim_options read_options() noexcept {
     shim_options o;
 #define WEFT_FLAG(name, standard, help) o.name = flag("WEFT_", #name, standard);
-#define WEFT_VALUE(name, standard, unit, help) o.name = value("WEFT_", #name, standard);
+#define WEFT_VALUE(name, standard, least, most, unit, help) o.name = value("WEFT_", #name, standard, least, most);
 #include "core/options.def"
 #undef WEFT_VALUE
 #undef WEFT_FLAG

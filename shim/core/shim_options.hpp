@@ -9,7 +9,7 @@ namespace weft::shim {
 
 struct shim_options {
 #define WEFT_FLAG(name, standard, help) bool name = standard;
-#define WEFT_VALUE(name, standard, unit, help) std::uint64_t name = standard;
+#define WEFT_VALUE(name, standard, least, most, unit, help) std::uint64_t name = standard;
 #include "core/options.def"
 #undef WEFT_VALUE
 #undef WEFT_FLAG

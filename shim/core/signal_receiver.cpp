@@ -2,7 +2,10 @@
 #include "core/signal_receiver.hpp"
 
 #include "core/alternate_stack.hpp"
+#include "core/signal_handlers.hpp"
+#include "threads/workers.hpp"
 
+#include "core/carrier.hpp"
 #include "core/signal_point.hpp"
 #include "core/sys.hpp"
 #include <weft/detail/spinlock.hpp>
@@ -26,27 +29,32 @@ constinit receiver* newest = nullptr;
 constinit receiver* main_one = nullptr;
 constinit receiver* posted = nullptr;
 constinit arrivals shared;
-constinit unsigned count = 0;
-constinit unsigned blocked_by[last_number + 1] = {};
-constinit bits some_block = 0;                // blocked by at least one
-constinit std::atomic<bits> common{0};        // by all
+
+/// What the receivers of one hub block.
+struct hub_masks {
+    unsigned count = 0;
+    unsigned blocked_by[last_number + 1] = {};
+    bits some_block = 0;                                      // at least one
+    std::atomic<bits> common{~(unblockable | libcs_own)};     // all
+};
+constinit hub_masks of_hub[workers::most];
 
 template <class F>
 void for_each_bit(bits b, F fn) noexcept {
     for (; b != 0; b &= b - 1) fn(__builtin_ctzll(b) + 1, b & -b);
 }
 
-void count_mask(bits from, bits to) noexcept {
-    bits all = common.load(std::memory_order_relaxed);
+void count_mask(hub_masks& m, bits from, bits to) noexcept {
+    bits all = m.common.load(std::memory_order_relaxed);
     for_each_bit(to & ~from, [&](int n, bits one) {
-        some_block |= one;
-        if (++blocked_by[n] == count) all |= one;
+        m.some_block |= one;
+        if (++m.blocked_by[n] == m.count) all |= one;
     });
     for_each_bit(from & ~to, [&](int n, bits one) {
         all &= ~one;
-        if (--blocked_by[n] == 0) some_block &= ~one;
+        if (--m.blocked_by[n] == 0) m.some_block &= ~one;
     });
-    common.store(all, std::memory_order_relaxed);
+    m.common.store(all, std::memory_order_relaxed);
 }
 
 void join(receiver& r) noexcept {
@@ -54,22 +62,24 @@ void join(receiver& r) noexcept {
     r.previous = newest;
     (newest == nullptr ? oldest : newest->next) = &r;
     newest = &r;
-    const bits before = count++ == 0 ? ~bits{0} : common.load(std::memory_order_relaxed);
-    for_each_bit(r.mask, [](int n, bits) { ++blocked_by[n]; });
-    some_block |= r.mask;
-    common.store(before & r.mask, std::memory_order_relaxed);
+    hub_masks& m = of_hub[r.at];
+    const bits before = m.count++ == 0 ? ~bits{0} : m.common.load(std::memory_order_relaxed);
+    for_each_bit(r.mask, [&](int n, bits) { ++m.blocked_by[n]; });
+    m.some_block |= r.mask;
+    m.common.store(before & r.mask, std::memory_order_relaxed);
 }
 
 void leave(receiver& r) noexcept {
     (r.previous == nullptr ? oldest : r.previous->next) = r.next;
     (r.next == nullptr ? newest : r.next->previous) = r.previous;
-    count_mask(r.mask, 0);
-    --count;
-    bits all = common.load(std::memory_order_relaxed);
-    for_each_bit(some_block & ~all, [&](int n, bits one) {
-        if (blocked_by[n] == count) all |= one;
+    hub_masks& m = of_hub[r.at];
+    count_mask(m, r.mask, 0);
+    --m.count;
+    bits all = m.count == 0 ? ~(unblockable | libcs_own) : m.common.load(std::memory_order_relaxed);
+    for_each_bit(m.some_block & ~all, [&](int n, bits one) {
+        if (m.blocked_by[n] == m.count) all |= one;
     });
-    common.store(all, std::memory_order_relaxed);
+    m.common.store(all, std::memory_order_relaxed);
     if (main_one == &r) main_one = nullptr;
 }
 
@@ -130,9 +140,13 @@ deciding::~deciding() {
 }
 
 /// SIGSYS may stand for a system call.
-bits common_mask() noexcept { return common.load(std::memory_order_relaxed) & ~bit(SIGSYS); }
+bits common_mask() noexcept {
+    const rt::hub* const h = rt::hub::current();
+    return of_hub[h == nullptr ? 0 : workers::place_of(*h)].common.load(std::memory_order_relaxed) & ~bit(SIGSYS);
+}
 
 void settle_mask() noexcept {
+    if (rt::hub::current() == nullptr) return; // a kernel thread of its own has its own
     // A signal may come as soon as it is let in, and change what is wanted.
     for (;;) {
         kernel_side& k = rt::of_carrier(kernel_side_here);
@@ -161,7 +175,7 @@ void set_mask(receiver& r, bits mask) noexcept {
     if (mask == r.mask) return;
     const deciding now;
     const bits opened = r.mask & ~mask, closed = mask & ~r.mask;
-    count_mask(r.mask, mask);
+    count_mask(of_hub[r.at], r.mask, mask);
     r.mask = mask;
     if ((opened & shared.numbers()) != 0) shared.move_shared(opened, r.pending);
     if (closed != 0) pass_on(r, closed & ~r.accepts);
@@ -189,9 +203,13 @@ receiver* choose(int number, const siginfo_t& info, receiver* running) noexcept 
     if (of_time && running != nullptr && running->takes(one)) return running;
     if (main_one != nullptr && main_one->takes(one)) return main_one;
     if (running != nullptr && running->takes(one)) return running;
-    for (receiver* r = oldest; r != nullptr; r = r->next)
-        if (r->takes(one)) return r;
-    return nullptr;
+    receiver* any = nullptr; // best one of the hub that the kernel has told
+    for (receiver* r = oldest; r != nullptr; r = r->next) {
+        if (!r->takes(one)) continue;
+        if (r->fiber->owner == rt::hub::current()) return r;
+        if (any == nullptr) any = r;
+    }
+    return any;
 }
 
 bool record(receiver* r, const siginfo_t& info, bool to_process) noexcept {
@@ -211,6 +229,28 @@ bool keeps_pending() noexcept {
 }
 
 arrivals& shared_arrivals() noexcept { return shared; }
+
+int runs_elsewhere(const receiver& r) noexcept {
+    const rt::fiber_core* const f = r.fiber;
+    if (f == nullptr || &r == self() || f->state.load(std::memory_order_relaxed) != rt::fiber_state::running) return 0;
+    const int there = rt::kernel_thread_of(*f);
+    return there == rt::sys::gettid() ? 0 : there;
+}
+
+void nudge_there(const receiver& r, int number) noexcept {
+    constexpr int most_tries = 20;
+    siginfo_t info{};
+    info.si_signo = number;
+    info.si_code = nudge;
+    info.si_pid = rt::sys::getpid();
+    info.si_uid = static_cast<uid_t>(rt::sys::call(SYS_getuid));
+    for (int i = 0; i < most_tries && r.attention.load(std::memory_order_relaxed) && !r.waiting; ++i) {
+        const int there = runs_elsewhere(r);
+        if (there == 0) return;
+        rt::sys::call(SYS_rt_tgsigqueueinfo, rt::sys::getpid(), there, number, rt::sys::arg(&info));
+        rt::sys::sched_yield();
+    }
+}
 
 void post(receiver& r) noexcept {
     if (!r.posted) {
@@ -252,6 +292,7 @@ void thread_made(rt::fiber_core& f, rt::thread_state& frame, bits mask) noexcept
     r.alternate.ss_flags = SS_DISABLE;
     r.mask = mask & ~unblockable;
     r.fiber = &f;
+    r.at = static_cast<std::uint8_t>(workers::place_of(*f.owner));
     const deciding now;
     join(r);
 }
@@ -272,10 +313,7 @@ void receivers_after_fork() noexcept {
     lock.reset();
     rt::of_carrier(kernel_side_here).deciding = 0;
     oldest = newest = main_one = posted = nullptr;
-    count = 0;
-    some_block = 0;
-    for (unsigned& n : blocked_by) n = 0;
-    common.store(0, std::memory_order_relaxed);
+    for (hub_masks& m : of_hub) ::new (&m) hub_masks();
     shared = arrivals();
     forget_arrivals();
     receiver* const me = self();
@@ -283,6 +321,7 @@ void receivers_after_fork() noexcept {
     me->pending = arrivals();
     me->attention.store(false, std::memory_order_relaxed);
     me->posted = false;
+    me->at = 0;
     if (!several.load(std::memory_order_relaxed)) return;
     const deciding now;
     join(*me);

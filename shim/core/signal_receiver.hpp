@@ -2,8 +2,8 @@
 #pragma once
 
 // Who gets signals. With green threads (`several`) each of them is a receiver: it has a mask, pending signals and an alternate stack of its own, and the
-// kernel knows what they have in common: its mask is the intersection of theirs. What all of them block stays with the kernel; what comes in
-// is given to one that does not block it. Without green threads only main fibers are receivers, and masks are the kernel threads' own.
+// kernel knows what those of a hub have in common: the mask of the kernel thread is the intersection of theirs. What all of them block stays with the
+// kernel, or goes to another hub's; what comes in is given to one that does not block it. Without green threads only main fibers are receivers, and masks are the kernel threads' own.
 //
 // A receiver lies in the TLS frame of its thread, so it goes where the thread goes.
 
@@ -69,6 +69,7 @@ struct receiver {
     receiver* previous = nullptr;
     receiver* posted_next = nullptr;    // those whose hubs are to interrupt them
     bool posted = false;
+    std::uint8_t at = 0;                // its hub (workers.hpp)
 
     [[nodiscard]] bool takes(bits one) const noexcept { return (mask & one) == 0 || (accepts & one) != 0; }
 };
@@ -114,7 +115,7 @@ private:
     bool leave_ = false;
 };
 
-/// What the kernel thread's mask is to be: that of all receivers.
+/// What the kernel thread's mask is to be: that of all receivers of its hub.
 bits common_mask() noexcept;
 /// Sees to it that it is.
 void settle_mask() noexcept;
@@ -140,6 +141,11 @@ receiver* choose(int number, const siginfo_t& info, receiver* running) noexcept;
 bool record(receiver* r, const siginfo_t& info, bool to_process) noexcept;
 /// Sent to the process, and nobody takes them at present.
 arrivals& shared_arrivals() noexcept;
+/// The kernel thread that runs it, if it runs now and that is another one: it may never wait. Else 0.
+int runs_elsewhere(const receiver& r) noexcept;
+/// Tells it there that something is recorded for it; several times, if it is in weft's code, where no handler runs, and may leave that without looking.
+/// Not under `deciding`. It may have ended.
+void nudge_there(const receiver& r, int number) noexcept;
 /// Its hub is to end the wait that the thread is in. Also in handlers.
 void post(receiver& r) noexcept;
 void unpost(receiver& r) noexcept;

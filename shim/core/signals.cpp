@@ -70,6 +70,7 @@ void arrives_for_one(int number, siginfo_t& info, ucontext_t& context, rt::hub* 
     receiver* const running = on_hub ? nullptr : self();
     const bool sent = info.si_code <= 0;
     bool at_once = is_fault(number) && !sent;
+    receiver* elsewhere = nullptr;
     if (is_nudge(info)) {
         if (running != nullptr && !running->waiting && !in_weft && running->attention.load(std::memory_order_relaxed))
             run_pending(*running, true);
@@ -82,7 +83,9 @@ void arrives_for_one(int number, siginfo_t& info, ucontext_t& context, rt::hub* 
         receiver* const to = running != nullptr && (to_us || let_in) ? running : choose(number, info, running);
         at_once = to != nullptr && to == running && (!running->waiting || number == SIGABRT);
         if (!at_once) record(to, info, true);
+        if (to != nullptr && !at_once && (to->mask & bit(number)) == 0 && runs_elsewhere(*to) != 0) elsewhere = to;
     }
+    if (elsewhere != nullptr) nudge_there(*elsewhere, number);
     if (at_once) run_handler_here(running, number, info, context, kernel_had, in_weft);
     put_bits(context.uc_sigmask, common_mask());
     rt::of_carrier(kernel_side_here).mask = common_mask();
@@ -161,6 +164,7 @@ bits mask_to_inherit() noexcept {
 
 void thread_begins() noexcept {
     receiver* const me = own_masks();
+    if (me != nullptr) settle_mask(); // it may be the first of its hub to take this or that
     if (me != nullptr && me->attention.load(std::memory_order_relaxed)) run_pending(*me, true);
 }
 

@@ -24,7 +24,8 @@ void add_run(CLI::App& app, settings& chosen) {
                 "executed; 127: it was not found, or weft's library was not.");
     for (const option& o : options()) {
         if (!o.unit.empty()) {
-            run->add_option_function<std::uint64_t>("--" + o.name, [&chosen, &o](std::uint64_t n) { chosen.set(o, n); }, o.help + " (in " + o.unit + ")");
+            run->add_option_function<std::uint64_t>("--" + o.name, [&chosen, &o](std::uint64_t n) { chosen.set(o, n); }, o.help + " (in " + o.unit + ")")
+                ->check(CLI::Range(o.least, o.most));
             continue;
         }
         run->add_flag_callback("--" + o.name, [&chosen, &o] { chosen.set(o, true); }, o.help);

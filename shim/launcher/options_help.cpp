@@ -24,7 +24,8 @@ std::string option_of(std::string name) {
 const std::vector<option>& options() {
     static const std::vector<option> all = {
 #define WEFT_FLAG(name, standard, help) {option_of(#name), variable_of("WEFT_", #name), standard, help, {}, {}},
-#define WEFT_VALUE(name, standard, unit, help) {option_of(#name), variable_of("WEFT_", #name), false, help, unit, #standard},
+#define WEFT_VALUE(name, standard, least, most, unit, help) \
+    {option_of(#name), variable_of("WEFT_", #name), false, help, unit, #standard, least, most},
 #include "core/options.def"
 #undef WEFT_VALUE
 #undef WEFT_FLAG

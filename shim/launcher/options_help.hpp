@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@ struct option {
     std::string help;
     std::string unit{};   // of one that takes a whole number; empty: a switch
     std::string value{};  // its default
+    std::uint64_t least = 0, most = 0;
 };
 
 /// The switches of options.def.

@@ -6,7 +6,6 @@
 #include "core/serve.hpp"
 #include "core/signals.hpp"
 #include "threads/exit.hpp"
-#include "threads/identity.hpp"
 
 #include "core/carrier.hpp"
 #include "core/sys.hpp"
@@ -105,8 +104,12 @@ void interrupt(const green_thread& t) noexcept {
     info.si_signo = cancel_signal;
     info.si_code = SI_QUEUE;
     info.si_value.sival_ptr = &libcs;
-    rt::sys::call(SYS_rt_tgsigqueueinfo, rt::sys::getpid(), *reinterpret_cast<const int*>(t.id + static_cast<std::uintptr_t>(tid_offset)), cancel_signal,
-                  rt::sys::arg(&info));
+    // It may be in weft just now, where it is not ended, and leave without looking.
+    constexpr int most_tries = 20;
+    for (int i = 0; i < most_tries && is_asynchronous(word_of(t)) && t.fiber->state.load(std::memory_order_acquire) == rt::fiber_state::running; ++i) {
+        rt::sys::call(SYS_rt_tgsigqueueinfo, rt::sys::getpid(), rt::kernel_thread_of(*t.fiber), cancel_signal, rt::sys::arg(&info));
+        rt::sys::sched_yield();
+    }
 }
 
 int request(pthread_t id) {

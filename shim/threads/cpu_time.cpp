@@ -4,9 +4,9 @@
 #include "calls/wait.hpp"
 #include "core/serve.hpp"
 #include "threads/green.hpp"
-#include "threads/identity.hpp"
 #include "threads/tid.hpp"
 
+#include "core/carrier.hpp"
 #include "core/hub.hpp"
 #include "core/observer_chain.hpp"
 #include "core/sys.hpp"
@@ -80,8 +80,7 @@ void count(green_thread& t) noexcept {
     }
     const bool is_own = &t == green::self();
     const bool runs = is_own || t.fiber->state.load(std::memory_order_acquire) == rt::fiber_state::running;
-    // Where libc has the number of the kernel thread that runs it.
-    const int there = is_own || tid_offset == 0 ? rt::sys::gettid() : *reinterpret_cast<const volatile int*>(reinterpret_cast<const char*>(t.id) + tid_offset);
+    const int there = is_own ? rt::sys::gettid() : rt::kernel_thread_of(*t.fiber);
     const std::int64_t so_far = kernel_time(clock_number(there));
     a.used.store(t.is_main() ? so_far : std::min(so_far, rt::now_ns() - a.born), std::memory_order_relaxed);
     a.runs_on.store(there, std::memory_order_relaxed);

@@ -14,6 +14,7 @@
 #include "threads/scheduling.hpp"
 #include "threads/table.hpp"
 #include "threads/tid.hpp"
+#include "threads/workers.hpp"
 
 #include "core/carrier.hpp"
 #include "core/hub.hpp"
@@ -69,11 +70,18 @@ void let_go(green_thread& t) noexcept {
     if (!t.released.exchange(true, std::memory_order_acq_rel)) rt::release(t.fiber);
 }
 
+/// The thread has ended, perhaps on another hub just now: its memory, if it is the program's, is in use until its fiber has left it.
+void await_departure(const green_thread& t) noexcept {
+    if (!t.on_given_stack || t.fiber->owner == rt::hub::current()) return;
+    while (t.fiber->references.load(std::memory_order_acquire) > 1) rt::sys::sched_yield(); // its own, or of an interruption that comes too late
+}
+
 void ends(green_thread& t) noexcept {
     robust::leave_behind(reinterpret_cast<char*>(t.id));
     signals::thread_ends();
     delist(t);
     sched::end(t);
+    workers::left(t.lives_at);
     if (live.fetch_sub(1, std::memory_order_acq_rel) == 1) {
         std::atomic_ref waits(main_waits);
         if (waits.load(std::memory_order_acquire) != 0) {
@@ -190,12 +198,12 @@ bool wanted() noexcept {
 namespace {
 
 /// Null: no memory, no addresses for a stack.
-rt::fiber_core* make_fiber(const wanted_attributes& w, std::size_t beyond, void*& place) noexcept {
+rt::fiber_core* make_fiber(rt::hub& h, const wanted_attributes& w, std::size_t beyond, void*& place) noexcept {
     try {
         const rt::inside_weft inside;
         const fiber_options options{.name = {}, .stack_size = w.stack_size + beyond, .own_tls = true};
         const rt::memory given{w.stack, w.stack == nullptr ? 0 : w.stack_size};
-        return rt::create_fiber_on(rt::hub::ensure(), options, given, sizeof(thread_task), alignof(thread_task), place);
+        return rt::create_fiber_on(h, options, given, sizeof(thread_task), alignof(thread_task), place);
     } catch (const std::exception&) {
         return nullptr;
     }
@@ -212,15 +220,18 @@ int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void
         return EAGAIN;
     }
     void* place = nullptr;
-    rt::fiber_core* f = make_fiber(w, beyond, place);
+    const workers::place home = workers::choose(*rt::hub::current());
+    const auto give_up = [home](int error) noexcept {
+        workers::left(home.at);
+        live.fetch_sub(1, std::memory_order_relaxed);
+        return error;
+    };
+    rt::fiber_core* f = make_fiber(*home.hub, w, beyond, place);
     if (f == nullptr && now > 1) { // those that have ended, or only need a turn to, give theirs back
         rt::yield_quietly();
-        f = make_fiber(w, beyond, place);
+        f = make_fiber(*home.hub, w, beyond, place);
     }
-    if (f == nullptr) {
-        live.fetch_sub(1, std::memory_order_relaxed);
-        return EAGAIN;
-    }
+    if (f == nullptr) return give_up(EAGAIN);
     auto* const task = ::new (place) thread_task();
     green_thread& t = task->thread;
     t.fiber = f;
@@ -232,6 +243,8 @@ int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void
     t.stack_low = const_cast<char*>(static_cast<const char*>(f->machine.stack_base())) + beyond;
     t.guard_size = w.guard_size == 0 ? 0 : w.guard_size + beyond; // where a fault means that the stack was used up
     t.inherits_scheduling = w.inherits;
+    t.on_given_stack = w.stack != nullptr;
+    t.lives_at = home.at;
     t.tid = tid::next();
     cpu_time::begin(t);
     const green_thread* const maker = self();
@@ -239,8 +252,7 @@ int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void
     if (const int error = sched::begin(t, maker, attributes, w.inherits); error != 0) {
         task->~thread_task();
         rt::discard_fiber(f);
-        live.fetch_sub(1, std::memory_order_relaxed);
-        return error;
+        return give_up(error);
     }
     f->frame->state().thread = &t;
     rights::inherit(f->frame->pointer());
@@ -269,6 +281,7 @@ int try_join(green_thread& t, void** result) noexcept {
     green_thread* nobody = nullptr;
     if (!t.joiner.compare_exchange_strong(nobody, anybody)) return EINVAL;
     if (result != nullptr) *result = t.result;
+    await_departure(t);
     let_go(t);
     return 0;
 }
@@ -299,6 +312,7 @@ int join(green_thread& t, void** result, clockid_t clock, const timespec* at) {
         }
     }
     if (result != nullptr) *result = t.result;
+    await_departure(t);
     let_go(t);
     return 0;
 }
@@ -328,7 +342,9 @@ void after_fork() noexcept {
     main_waits = 0;
     green_thread* const me = self();
     live.store(0, std::memory_order_relaxed);
+    workers::after_fork(rt::hub::current(), me == nullptr || me == &main_thread ? 0 : 1);
     if (me == nullptr) return;
+    me->lives_at = 0;
     me->next = me->previous = nullptr;
     newest = me;
     me->tid = rt::sys::getpid();

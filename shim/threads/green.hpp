@@ -46,6 +46,8 @@ struct green_thread {
     char* stack_low = nullptr;
     std::size_t stack_size = 0, guard_size = 0;
     bool inherits_scheduling = true;
+    bool on_given_stack = false; // whose memory is the program's
+    std::uint8_t lives_at = 0;   // see workers.hpp
 
     cpu_time::account cpu;
 

@@ -29,11 +29,6 @@ receiver& receiver_of(const green_thread& t) noexcept {
     return *reinterpret_cast<receiver*>(frame + (reinterpret_cast<char*>(&signals::mine) - static_cast<char*>(__builtin_thread_pointer())));
 }
 
-/// The kernel thread that runs it, or ran it last.
-int tid_of(const green_thread& t) noexcept {
-    return tid_offset == 0 ? 0 : *reinterpret_cast<const volatile int*>(reinterpret_cast<const char*>(t.id) + tid_offset);
-}
-
 bool is_number(int number) noexcept { return number >= 0 && number <= signals::last_number && (number == 0 || (bit(number) & signals::libcs_own) == 0); }
 
 bool ignored_by_default(int number) noexcept { return number == SIGCHLD || number == SIGURG || number == SIGWINCH; }
@@ -59,21 +54,17 @@ int send(green_thread& to, int number, const siginfo_t& info) noexcept {
     if (signals::action(number, nullptr, &a) != 0) a = {}; // SIGKILL and its kin
     errno = saved_errno;
     bool to_kernel = false, kept = true;
-    int elsewhere = 0; // the kernel thread that it runs on, if that is another one
+    bool elsewhere = false; // it runs on another kernel thread, and may never wait
     {
         const signals::deciding now;
         if (r.fiber == nullptr) return 0; // it has ended
         const bool acts = r.takes(bit(number)) && (r.accepts & bit(number)) == 0 && !signals::is_handler(a);
         if (!acts) kept = signals::record(&r, info, false);
-        if (signals::is_handler(a) && (r.mask & bit(number)) == 0 && &r != me && r.fiber->state.load(std::memory_order_relaxed) == rt::fiber_state::running) elsewhere = tid_of(to);
+        if (signals::is_handler(a) && (r.mask & bit(number)) == 0) elsewhere = signals::runs_elsewhere(r) != 0;
         if (acts) to_kernel = a.sa_handler == SIG_DFL && !ignored_by_default(number);
     }
     if (!kept) return EAGAIN;
-    if (elsewhere != 0) { // it may never wait: it computes, its hub was taken over
-        siginfo_t nudge = sent_by_us(number);
-        nudge.si_code = signals::nudge;
-        rt::sys::call(SYS_rt_tgsigqueueinfo, rt::sys::getpid(), elsewhere, number, rt::sys::arg(&nudge));
-    }
+    if (elsewhere) signals::nudge_there(r, number);
     // What is done to the process is done by the kernel; it does not block what this thread does not.
     if (to_kernel) rt::sys::call(SYS_tgkill, rt::sys::getpid(), rt::sys::gettid(), number);
     if (me == &r && !me->waiting && me->attention.load(std::memory_order_relaxed)) signals::run_pending(*me, true);

@@ -4,6 +4,7 @@
 #include "core/serve.hpp"
 #include "threads/table.hpp"
 
+#include "core/carrier.hpp"
 #include "core/interruption.hpp"
 #include "core/signal_point.hpp"
 #include "core/sys.hpp"
@@ -37,7 +38,8 @@ pid_t mine() noexcept {
 }
 
 long kill_process(pid_t process, int signal) noexcept {
-    if (is_green(process) && with(process, [](green_thread&) {})) process = rt::sys::getpid();
+    // The kernel, too, gives it to the thread of that number first.
+    if (is_green(process)) with(process, [&](const green_thread& t) { process = rt::kernel_thread_of(*t.fiber); });
     const int saved_errno = errno;
     // From libc's code, where the signal may interrupt the program.
     if (real().kill(process, signal) != 0) return -std::exchange(errno, saved_errno);

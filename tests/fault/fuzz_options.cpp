@@ -24,7 +24,7 @@ std::vector<std::string> words_of(const char* data, std::size_t size) {
 void environment(const std::vector<std::string>& words) {
     static const char* const names[] = {
 #define WEFT_FLAG(name, standard, help) "WEFT_" #name,
-#define WEFT_VALUE(name, standard, unit, help) "WEFT_" #name,
+#define WEFT_VALUE(name, standard, least, most, unit, help) "WEFT_" #name,
 #include "core/options.def"
 #undef WEFT_FLAG
 #undef WEFT_VALUE

@@ -138,7 +138,7 @@ def compare(bare, other, mode):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", choices=["bare", "run", "preload", "served", "ticking", "trapped", "preinit", "ctor", "inert"])
+    parser.add_argument("mode", choices=["bare", "run", "workers", "preload", "served", "ticking", "trapped", "preinit", "ctor", "inert"])
     parser.add_argument("--lines", required=True)
     parser.add_argument("--program", required=True)
     for name in ("early", "object", "ticker", "weft", "shim"):
@@ -149,6 +149,7 @@ def main():
     command, environment = {
         "bare": lambda: ([args.program], {}),
         "run": lambda: ([args.weft, "run", args.program], {}),
+        "workers": lambda: ([args.weft, "run", "--workers=3", args.program], {}),
         "preload": lambda: ([args.program], {"LD_PRELOAD": args.shim}),
         "served": lambda: ([args.weft, "run", args.program], {"WEFT_ALWAYS_SERVE": "1"}),
         "ticking": lambda: ([args.weft, "run", args.program], {"LD_PRELOAD": args.ticker}),

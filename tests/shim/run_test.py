@@ -54,6 +54,21 @@ def every_family_is_served():
 
 
 @case
+def numbers_have_bounds():
+    """Kernel threads for green threads: from 1 to 64, also more than there are processors."""
+    for number in ("0", "65", "-1", "two", "", "1.5"):
+        r = weft_run("--workers", number, "true")
+        expect(f"--workers {number!r}: {r}", r.returncode == 125 and "--workers" in r.stderr and "1 to 64" in r.stderr)
+        r = weft_run("true", WEFT_WORKERS=number)
+        expect(f"WEFT_WORKERS={number!r}: {r}", r.returncode == 0 and (number == "" or "from 1 to 64" in r.stderr))
+    for number in ("1", "2", "64"):
+        expect(f"--workers {number}", weft_run("--workers", number, "true").returncode == 0)
+        r = weft_run("true", WEFT_WORKERS=number)
+        expect(f"WEFT_WORKERS={number}: {r}", r.returncode == 0 and not r.stderr)
+    expect("--help-options", "WEFT_WORKERS" in run(args.weft, "--help-options").stdout)
+
+
+@case
 def option_switches_a_family_off():
     for family in FAMILIES:
         expect(f"--no-{family}", not calls(family, f"--no-{family}"))

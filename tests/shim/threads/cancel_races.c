@@ -136,8 +136,8 @@ static void* joins(void* thread) {
 }
 
 CASE(join_can_be_cancelled_and_made_again) {
-    pthread_t sleeper = start(takes, (void*)3);
     while (sem_trywait(&sem) == 0) {}
+    pthread_t sleeper = start(takes, (void*)3);
     sem_wait(&ready);
     const pthread_t joiner = start(joins, &sleeper);
     settle();
