@@ -19,4 +19,7 @@ inline pid_t wait3(int* status, int options, rusage* usage) noexcept { return pr
 /// As waitpid(pid, status, 0), but neither signals, nor a kill, nor a time-out end it: for a child that is about to end.
 pid_t reap(pid_t pid, int* status) noexcept;
 
+/// In the child of fork: nobody else is at it.
+void system_after_fork() noexcept;
+
 } // namespace weft::shim::process

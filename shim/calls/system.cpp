@@ -122,6 +122,8 @@ int run(const char* line, bool served) {
 
 } // namespace
 
+void system_after_fork() noexcept { lock.reset(); }
+
 int system(const char* line) { return line == nullptr ? run("exit 0", true) == 0 : run(line, true); }
 int bare_system(const char* line) { return line == nullptr ? run("exit 0", false) == 0 : run(line, false); }
 

@@ -2,6 +2,7 @@
 #include "core/after_fork.hpp"
 
 #include "calls/child_watch.hpp"
+#include "calls/process.hpp"
 #include "core/descriptor.hpp"
 #include "core/signals.hpp"
 #include "core/trap.hpp"
@@ -17,6 +18,7 @@ void watch_forks() noexcept {
     ::pthread_atfork(&descriptor::child_begins, &descriptor::child_begins, [] {
         descriptor::child_begins();
         child_watch::after_fork();
+        process::system_after_fork();
     });
 }
 

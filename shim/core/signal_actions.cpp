@@ -155,6 +155,12 @@ void take_over_actions() noexcept {
     errno = saved_errno;
 }
 
+void actions_after_fork() noexcept {
+    table_lock.reset();
+    for (entry& e : table) // one that was being written is as it is by now
+        if (e.version.load(std::memory_order_relaxed) % 2 != 0) e.version.fetch_add(1, std::memory_order_relaxed);
+}
+
 sighandler_t simple_action(int number, sighandler_t handler, int flags) noexcept {
     struct sigaction a {}, old {};
     if (handler == SIG_ERR || number < 1 || number > last_number) {

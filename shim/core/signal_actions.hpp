@@ -27,4 +27,7 @@ void on_signal(int number, siginfo_t* info, void* context) noexcept;
 /// are handled by way of ours, too.
 void take_over_actions() noexcept;
 
+/// In the child of fork: whoever was changing one on another kernel thread does not exist there.
+void actions_after_fork() noexcept;
+
 } // namespace weft::shim::signals

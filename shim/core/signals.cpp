@@ -174,7 +174,10 @@ void carrier_begins() noexcept {
     settle_mask();
 }
 
-void after_fork() noexcept { receivers_after_fork(); }
+void after_fork() noexcept {
+    actions_after_fork();
+    receivers_after_fork();
+}
 
 void initialise() noexcept {
     find_code_ranges();
