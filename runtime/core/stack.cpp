@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/stack.hpp"
 
-#include "core/log.hpp"
 #include "core/leak_roots.hpp"
+#include "core/log.hpp"
 #include "core/sanitizer.hpp"
 #include "core/thread_state.hpp"
 
@@ -16,6 +16,10 @@
 #include <system_error>
 
 #include <sys/mman.h>
+
+#if WEFT_VALGRIND
+#include <valgrind/memcheck.h>
+#endif
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 // Linux 6.13
@@ -128,6 +132,10 @@ stack* fresh(size_class_pool& pool, unsigned size_class) noexcept {
     return &s;
 }
 
+#if WEFT_VALGRIND
+constinit std::atomic<bool> memcheck{false};
+#endif
+
 void give_back(stack& s) noexcept;
 
 std::size_t warm_limit(const stack& s) noexcept { return std::max(warm_least, warm_bytes / s.size()); }
@@ -162,6 +170,11 @@ stack& acquire_stack(std::size_t size) {
     if (is_fresh) {
         install_guard(s->base - page_size);
         sanitizer::register_stack(s->base, s->size());
+#if WEFT_VALGRIND
+        if (RUNNING_ON_VALGRIND) memcheck.store(true, std::memory_order_relaxed);
+    } else if (__builtin_expect(memcheck.load(std::memory_order_relaxed), 0)) {
+        (void)VALGRIND_MAKE_MEM_UNDEFINED(s->base, s->size()); // what lay below the last fiber's end cannot be used, it thinks
+#endif
     }
     leak_roots::add(s->base, s->size());
     return *s;

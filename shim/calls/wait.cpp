@@ -8,6 +8,13 @@
 
 #include <sys/uio.h>
 
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#define WEFT_MEMCHECK 1
+#else
+#define WEFT_MEMCHECK 0
+#endif
+
 namespace weft::shim {
 
 int refused_wait() noexcept {
@@ -77,7 +84,11 @@ bool copy_from_caller(void* to, const void* from, std::size_t size) noexcept {
 }
 
 bool copy_to_caller(void* to, const void* from, std::size_t size) noexcept {
-    return copy(SYS_process_vm_writev, const_cast<void*>(from), to, size, to, from);
+    if (!copy(SYS_process_vm_writev, const_cast<void*>(from), to, size, to, from)) return false;
+#if WEFT_MEMCHECK
+    (void)VALGRIND_MAKE_MEM_DEFINED(to, size); // it takes that call for one about another process
+#endif
+    return true;
 }
 
 } // namespace weft::shim

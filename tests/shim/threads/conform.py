@@ -4,6 +4,7 @@
 
     conform.py compare --program P --weft W [--option O]...   equal output and status, no failed check
     conform.py crowd --program P --weft W                     200 threads that wait are few kernel threads
+    conform.py memcheck --program P --shim S --valgrind V     no error under valgrind's memcheck
     conform.py control --control SO --programs LIST           most must fail, and all whose threads wait for each other
 """
 import argparse
@@ -15,6 +16,7 @@ import subprocess
 import sys
 
 LIMIT = 60         # seconds for a program that takes less than one
+MEMCHECK_LIMIT = 350
 CONTROL_LIMIT = 3  # bare none takes half of it
 CONTROL_AT_ONCE = 12  # most hang
 
@@ -44,6 +46,15 @@ def compare(options):
         sys.exit(f"{served}{errors}\nFAIL: under weft, exit status {status} ({'no end' if status is None else 'bare 0'}); "
                  f"not as bare: {missing}")
     print(bare, end="")
+
+
+def memcheck(options):
+    """memcheck has nothing to say, but what it says of every program."""
+    command = [options.valgrind, "-q", "--error-exitcode=99", options.program]
+    output, errors, status = run(command, {"LD_PRELOAD": options.shim}, MEMCHECK_LIMIT)
+    if status != 0 or "FAILED" in output or "==" in errors:
+        sys.exit(f"{output}{errors}\nFAIL: under memcheck, exit status {status}")
+    print(output, end="")
 
 
 def kernel_threads(command):
@@ -90,11 +101,13 @@ def control(options):
 
 
 parser = argparse.ArgumentParser()
-parser.add_argument("mode", choices=["compare", "crowd", "control"])
+parser.add_argument("mode", choices=["compare", "crowd", "control", "memcheck"])
 parser.add_argument("--program")
 parser.add_argument("--weft")
 parser.add_argument("--option", action="append", default=[])
 parser.add_argument("--control")
+parser.add_argument("--shim")
+parser.add_argument("--valgrind")
 parser.add_argument("--programs", nargs="*", default=[])
 arguments = parser.parse_args()
-{"compare": compare, "crowd": crowd, "control": control}[arguments.mode](arguments)
+{"compare": compare, "crowd": crowd, "control": control, "memcheck": memcheck}[arguments.mode](arguments)
