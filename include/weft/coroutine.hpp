@@ -3,13 +3,13 @@
 
 #include <weft/deadline.hpp>
 #include <weft/detail/coroutine_core.hpp>
+#include <weft/detail/invoke.hpp>
 #include <weft/errors.hpp>
 #include <weft/export.hpp>
 #include <weft/fiber.hpp>
 
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -181,16 +181,16 @@ private:
         void run(coroutine& c) override {
             yielder y(c);
             if constexpr (std::is_void_v<In>) {
-                if constexpr (std::invocable<F&, yielder&>) c.keep([&]() -> decltype(auto) { return std::invoke(fn, y); });
-                else c.keep([&]() -> decltype(auto) { return std::invoke(fn, c); });
+                if constexpr (std::invocable<F&, yielder&>) c.keep([&]() -> decltype(auto) { return rt::invoke(fn, y); });
+                else c.keep([&]() -> decltype(auto) { return rt::invoke(fn, c); });
             } else if constexpr (std::invocable<F&, yielder&, In>) {
-                c.keep([&]() -> decltype(auto) { return std::invoke(fn, y, c.in_.unpack()); });
+                c.keep([&]() -> decltype(auto) { return rt::invoke(fn, y, c.in_.unpack()); });
             } else if constexpr (std::invocable<F&, coroutine&, In>) {
-                c.keep([&]() -> decltype(auto) { return std::invoke(fn, c, c.in_.unpack()); });
+                c.keep([&]() -> decltype(auto) { return rt::invoke(fn, c, c.in_.unpack()); });
             } else if constexpr (std::invocable<F&, yielder&>) {
-                c.keep([&]() -> decltype(auto) { return std::invoke(fn, y); });
+                c.keep([&]() -> decltype(auto) { return rt::invoke(fn, y); });
             } else {
-                c.keep([&]() -> decltype(auto) { return std::invoke(fn, c); });
+                c.keep([&]() -> decltype(auto) { return rt::invoke(fn, c); });
             }
         }
     };
@@ -270,8 +270,8 @@ public:
     template <class F>
     generator(fiber_options options, F&& body)
         : machine_(options, [this, fn = std::decay_t<F>(std::forward<F>(body))](yielder& y) mutable {
-              if constexpr (std::invocable<decltype(fn)&, yielder&>) (void)std::invoke(fn, y);
-              else (void)std::invoke(fn, *this);
+              if constexpr (std::invocable<decltype(fn)&, yielder&>) (void)rt::invoke(fn, y);
+              else (void)rt::invoke(fn, *this);
           }) {}
     generator(const generator&) = delete;
     generator& operator=(const generator&) = delete;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weft/deadline.hpp>
+#include <weft/detail/invoke.hpp>
 #include <weft/detail/result_core.hpp>
 #include <weft/detail/waitable.hpp>
 #include <weft/detail/waiter.hpp>
@@ -11,7 +12,6 @@
 
 #include <concepts>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -131,7 +131,7 @@ public:
     void link(F&& callback) const {
         spawn({.name = "async_result link"}, [result = *this, fn = std::forward<F>(callback)]() mutable {
             result.wait();
-            std::invoke(fn, result);
+            rt::invoke(fn, result);
         });
     }
 

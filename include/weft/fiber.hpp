@@ -3,6 +3,7 @@
 
 #include <weft/deadline.hpp>
 #include <weft/detail/fiber_api.hpp>
+#include <weft/detail/invoke.hpp>
 #include <weft/detail/waitable.hpp>
 #include <weft/errors.hpp>
 #include <weft/export.hpp>
@@ -11,7 +12,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -119,7 +119,7 @@ protected:
         struct record final : rt::link_record {
             record(when w, F&& c) : link_record(w), fn(std::forward<F>(c)) {}
             void call(rt::fiber_core& ended) override {
-                std::invoke(fn, Handle(rt::fiber_ref::share(&ended)));
+                rt::invoke(fn, Handle(rt::fiber_ref::share(&ended)));
             }
             std::decay_t<F> fn;
         };
@@ -147,8 +147,11 @@ protected:
     std::optional<stored> result_;
 };
 
+template <class R>
+using lasting_result_t = std::conditional_t<std::is_rvalue_reference_v<R>, std::remove_cvref_t<R>, R>; // what R&& refers to may go with the arguments
+
 template <class F, class... Args>
-using spawn_result_t = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
+using spawn_result_t = lasting_result_t<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>;
 
 template <class F, class... Args>
 class call_task final : public result_task<spawn_result_t<F, Args...>> {
@@ -165,7 +168,7 @@ public:
             ~drop() { call.reset(); }
         } const at_end{call_};
         auto call = [this]() -> R {
-            return std::apply([](auto&&... parts) -> R { return std::invoke(std::move(parts)...); }, *call_);
+            return std::apply([](auto&&... parts) -> R { return rt::invoke(std::move(parts)...); }, *call_);
         };
         if constexpr (std::is_void_v<R>) call();
         else if constexpr (std::is_reference_v<R>) this->result_.emplace(&call());

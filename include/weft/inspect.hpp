@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <weft/detail/callback.hpp>
 #include <weft/export.hpp>
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <iosfwd>
 #include <memory>
 #include <string>
@@ -32,8 +32,8 @@ struct blocking_report {
 /// Members stay in this order.
 struct monitor_options {
     std::chrono::nanoseconds max_blocking_time = std::chrono::milliseconds(100);
-    /// Called on the monitor's kernel thread instead of printing to stderr; it must not throw.
-    std::function<void(const blocking_report&)> report = {};
+    /// Any function `void(const blocking_report&)`: called on the monitor's kernel thread instead of printing to stderr; it must not throw.
+    rt::callback<void(const blocking_report&)> report = {};
 };
 
 /// As long as it lives, a kernel thread looks whether fibers switch, in all hubs, and reports, once each time, a fiber that has kept its hub for longer than

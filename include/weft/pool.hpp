@@ -3,13 +3,13 @@
 
 #include <weft/deadline.hpp>
 #include <weft/detail/group_core.hpp>
+#include <weft/detail/invoke.hpp>
 #include <weft/detail/mapping.hpp>
 #include <weft/export.hpp>
 #include <weft/fiber.hpp>
 
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <ranges>
 #include <stdexcept>
@@ -31,7 +31,7 @@ struct placed_call {
         requires std::invocable<F, Args...>
     decltype(auto) operator()(Args&&... args) {
         pool->enter();
-        return std::invoke(std::move(fn), std::forward<Args>(args)...);
+        return rt::invoke(std::move(fn), std::forward<Args>(args)...);
     }
 };
 
@@ -123,7 +123,7 @@ public:
     /// own place.
     template <class F, class... Args>
     auto apply(F&& fn, Args&&... args) -> std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...> {
-        if (fibers_->contains_caller()) return std::invoke(std::decay_t<F>(std::forward<F>(fn)), std::decay_t<Args>(std::forward<Args>(args))...);
+        if (fibers_->contains_caller()) return rt::invoke(std::decay_t<F>(std::forward<F>(fn)), std::decay_t<Args>(std::forward<Args>(args))...);
         return spawn(std::forward<F>(fn), std::forward<Args>(args)...).get();
     }
     /// The same without waiting: the fiber waits for its place itself. An argument more than fn takes, at the end, is a callback: it
@@ -196,8 +196,8 @@ private:
     template <class R, class Callback>
     static void add_callback(const fiber<R>& f, Callback&& callback) {
         f.link_value([fn = std::decay_t<Callback>(std::forward<Callback>(callback))](const fiber<R>& ended) mutable {
-            if constexpr (std::is_void_v<R>) std::invoke(fn);
-            else std::invoke(fn, ended.get());
+            if constexpr (std::is_void_v<R>) rt::invoke(fn);
+            else rt::invoke(fn, ended.get());
         });
     }
 

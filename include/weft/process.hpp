@@ -9,7 +9,6 @@
 
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -101,8 +100,9 @@ public:
     operator waitable() const { return rt::child::as_waitable(record_->child); }
 
 private:
-    static std::shared_ptr<rt::process_record> start(const process_options& options, const std::function<int()>& run) {
-        return rt::fork_process(options.name, options.daemon, options.stack_size, run);
+    template <class Run>
+    static std::shared_ptr<rt::process_record> start(const process_options& options, Run&& run) {
+        return rt::fork_process(options.name, options.daemon, options.stack_size, [](void* r) { return (*static_cast<std::remove_reference_t<Run>*>(r))(); }, &run);
     }
     std::shared_ptr<rt::process_record> record_;
 };

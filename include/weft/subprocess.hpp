@@ -3,6 +3,8 @@
 
 #include <weft/deadline.hpp>
 #include <weft/detail/child.hpp>
+#include <weft/detail/invoke.hpp>
+#include <weft/detail/range.hpp>
 #include <weft/errors.hpp>
 #include <weft/export.hpp>
 #include <weft/fiber.hpp>
@@ -10,11 +12,9 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdio>
-#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
-#include <ranges>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -56,9 +56,9 @@ public:
     command_words(std::string program) : words_{std::move(program)} {}
     command_words(std::string_view program) : command_words(std::string(program)) {}
     command_words(const char* program) : command_words(std::string(program)) {}
-    template <std::ranges::input_range Range>
+    template <rt::input_range Range>
         requires(!std::convertible_to<Range, std::string_view> && !std::same_as<std::remove_cvref_t<Range>, command_words> &&
-                 std::constructible_from<std::string, std::ranges::range_reference_t<Range>>)
+                 std::constructible_from<std::string, rt::range_reference_t<Range>>)
     command_words(Range&& words) {
         for (auto&& w : words) words_.emplace_back(w);
     }
@@ -91,7 +91,7 @@ public:
     popen_environment() noexcept = default;
     /// These and no others.
     popen_environment(std::initializer_list<std::pair<std::string_view, std::string_view>> variables) { assign(variables); }
-    template <std::ranges::input_range Range>
+    template <rt::input_range Range>
         requires(!std::same_as<std::remove_cvref_t<Range>, popen_environment>)
     popen_environment(Range&& variables) {
         assign(variables);
@@ -254,7 +254,7 @@ public:
     void rawlink(F&& callback) const {
         spawn({.name = "subprocess rawlink"}, [self = *this, fn = std::decay_t<F>(std::forward<F>(callback))]() mutable {
             self.await_end({});
-            std::invoke(fn, self);
+            rt::invoke(fn, self);
         });
     }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weft/deadline.hpp>
+#include <weft/detail/invoke.hpp>
 #include <weft/detail/workers.hpp>
 #include <weft/errors.hpp>
 #include <weft/event.hpp>
@@ -11,7 +12,6 @@
 #include <concepts>
 #include <cstddef>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <ranges>
@@ -37,7 +37,7 @@ public:
         if (claimed_) {
             try {
                 auto call = [this]() -> R {
-                    return std::apply([](auto&&... parts) -> R { return std::invoke(std::move(parts)...); }, *call_);
+                    return std::apply([](auto&&... parts) -> R { return rt::invoke(std::move(parts)...); }, *call_);
                 };
                 if constexpr (std::is_void_v<R>) call(), state_->value.emplace(true);
                 else if constexpr (std::is_reference_v<R>) state_->value.emplace(std::addressof(call()));
@@ -141,7 +141,7 @@ public:
     /// begun; the others never run.
     template <class F, std::ranges::input_range Range>
     auto map(F&& fn, Range&& range) {
-        return callers_.map(on_thread(std::ref(fn)), std::forward<Range>(range));
+        return callers_.map(on_thread([&fn]<class Element>(Element&& element) -> decltype(auto) { return rt::invoke(fn, std::forward<Element>(element)); }), std::forward<Range>(range));
     }
     template <class F, std::ranges::viewable_range Range>
     auto map_async(F&& fn, Range&& range) {
@@ -198,7 +198,7 @@ private:
     template <class F>
     auto on_thread(F fn) {
         return [this, fn = std::move(fn)]<class Element>(Element&& element) mutable {
-            auto result = submit([&]() -> decltype(auto) { return std::invoke(fn, std::forward<Element>(element)); });
+            auto result = submit([&]() -> decltype(auto) { return rt::invoke(fn, std::forward<Element>(element)); });
             try {
                 result.wait();
             } catch (...) {
@@ -215,8 +215,8 @@ private:
     static void add_callback(const async_result<R>& result, Callback&& callback) {
         result.link([fn = std::decay_t<Callback>(std::forward<Callback>(callback))](const async_result<R>& done) mutable {
             if (!done.successful()) return;
-            if constexpr (std::is_void_v<R>) std::invoke(fn);
-            else std::invoke(fn, done.get());
+            if constexpr (std::is_void_v<R>) rt::invoke(fn);
+            else rt::invoke(fn, done.get());
         });
     }
 

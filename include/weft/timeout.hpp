@@ -2,11 +2,11 @@
 #pragma once
 
 #include <weft/deadline.hpp>
+#include <weft/detail/invoke.hpp>
 #include <weft/detail/timer.hpp>
 #include <weft/errors.hpp>
 #include <weft/export.hpp>
 
-#include <functional>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -86,10 +86,10 @@ template <class F, class... Args>
 auto with_timeout(deadline d, F&& fn, Args&&... args) -> std::invoke_result_t<F, Args...> {
     timeout limit(d);
     if constexpr (std::is_void_v<std::invoke_result_t<F, Args...>>) {
-        std::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
+        rt::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
         if (rt::scope_access::unheard(limit)) rt::throw_expired(rt::scope_access::of(limit));
     } else {
-        decltype(auto) result = std::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
+        decltype(auto) result = rt::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
         if (rt::scope_access::unheard(limit)) rt::throw_expired(rt::scope_access::of(limit));
         return std::forward<decltype(result)>(result);
     }
@@ -102,7 +102,7 @@ auto with_timeout(deadline d, value_on_timeout<T> otherwise, F&& fn, Args&&... a
     -> std::common_type_t<T, std::invoke_result_t<F, Args...>> {
     timeout limit(d);
     try {
-        decltype(auto) result = std::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
+        decltype(auto) result = rt::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
         if (!rt::scope_access::unheard(limit)) return std::forward<decltype(result)>(result);
     } catch (const timeout_error& e) {
         if (!e.is(limit)) throw;
@@ -116,7 +116,7 @@ template <class T, class F, class... Args>
 std::optional<T> with_timeout(deadline d, value_on_timeout<T> otherwise, F&& fn, Args&&... args) {
     timeout limit(d);
     try {
-        std::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
+        rt::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
         if (!rt::scope_access::unheard(limit)) return std::nullopt;
     } catch (const timeout_error& e) {
         if (!e.is(limit)) throw;

@@ -119,9 +119,9 @@ void forget_scopes() noexcept {
     }
 }
 
-int status_of(const std::string& name, std::size_t stack_size, const std::function<int()>& run) noexcept {
+int status_of(const std::string& name, std::size_t stack_size, int (*run)(void*), void* what) noexcept {
     try {
-        return spawn({.name = name, .stack_size = stack_size}, [&] { return run(); }).get();
+        return spawn({.name = name, .stack_size = stack_size}, run, what).get();
     } catch (const fiber_killed&) {
         return 0;
     } catch (const std::exception& e) {
@@ -135,7 +135,7 @@ int status_of(const std::string& name, std::size_t stack_size, const std::functi
 } // namespace
 
 std::shared_ptr<rt::process_record> rt::fork_process(std::string_view name, bool daemon, std::size_t stack_size,
-                                                     const std::function<int()>& run) {
+                                                     int (*run)(void*), void* what) {
     interruption_point();
     watch_forks();
     auto record = std::make_shared<process_record>();
@@ -147,7 +147,7 @@ std::shared_ptr<rt::process_record> rt::fork_process(std::string_view name, bool
     if (record->name.empty()) record->name = "process-" + std::to_string(pid == 0 ? ::getpid() : pid);
     if (pid == 0) {
         forget_scopes();
-        const int status = status_of(record->name, stack_size, run);
+        const int status = status_of(record->name, stack_size, run, what);
         flush_output();
         ::_exit(status);
     }

@@ -10,11 +10,13 @@
 #include <weft/detail/process_pool.hpp>
 #include <weft/detail/shared_core.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <mutex>
 #include <system_error>
+#include <thread>
 
 #include <unistd.h>
 
@@ -92,17 +94,20 @@ worker_set::~worker_set() {
         if (w->process != nullptr) w->of().wait({});
 }
 
+std::size_t processors() noexcept { return std::max<std::size_t>(std::thread::hardware_concurrency(), 1); }
+
 void worker_set::start(worker& w) {
     int ends[2];
     message_end::make(ends);
     auto mine = std::make_unique<message_end>(ends[0]);
     message_end theirs(ends[1]);
     const pid_t parent = ::getpid();
-    auto process = fork_process("process-pool worker", true, 8 * 1024 * 1024, [&] {
+    auto run = [&] {
         mine->close();
         const long watched = sys::call(SYS_pidfd_open, parent, 0);
         return ::getppid() == parent && watched >= 0 ? serve(theirs, static_cast<int>(watched)) : 1;
-    });
+    };
+    auto process = fork_process("process-pool worker", true, 8 * 1024 * 1024, [](void* r) { return (*static_cast<decltype(run)*>(r))(); }, &run);
     process->end_signal.store(SIGKILL); // whatever is done with SIGTERM in this program
     w.socket = std::move(mine);
     w.lock.lock();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a handle gives: values, exceptions, names; and how the function is kept.
 #include <weft/fiber.hpp>
+#include <weft/timeout.hpp>
 #include <weft/hub.hpp>
 
 #include <array>
@@ -8,6 +9,7 @@
 #include <cerrno>
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <set>
 #include <stdexcept>
@@ -273,4 +275,21 @@ TEST_CASE("spawn_takes_what_std_invoke_takes") {
     weft::spawn([](int& r) { r = 2; }, std::ref(n)).join();
     CHECK(n == 2);
     CHECK(weft::spawn([i = 0]() mutable { return ++i; }).get() == 1);
+}
+
+TEST_CASE("what_is_spawned_may_be_a_member") {
+    struct counter {
+        int n = 3;
+        int get() const { return n; }
+        int& get_reference() { return n; }
+        std::unique_ptr<int> owned = std::make_unique<int>(7);
+    };
+    counter c;
+    CHECK(weft::spawn(&counter::get, &c).get() == 3);
+    weft::spawn(&counter::get_reference, std::ref(c)).get() = 5;
+    CHECK(c.n == 5);
+    weft::spawn(&counter::n, &c).get() = 6;
+    CHECK(weft::spawn(&counter::n, std::ref(c)).get() == 6);
+    CHECK(*weft::spawn(&counter::owned, counter()).get() == 7); // out of an argument that goes with the fiber
+    CHECK(weft::with_timeout(std::chrono::seconds(10), &counter::get, c) == 6);
 }

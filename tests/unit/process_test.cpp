@@ -16,6 +16,7 @@
 #include <list>
 #include <map>
 #include <numeric>
+#include <ranges>
 #include <set>
 #include <system_error>
 #include <thread>

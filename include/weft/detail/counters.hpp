@@ -4,6 +4,7 @@
 // What counts in <weft/sync.hpp>: semaphores, barrier, latch, call_once.
 
 #include <weft/deadline.hpp>
+#include <weft/detail/invoke.hpp>
 #include <weft/detail/waitable.hpp>
 #include <weft/detail/waiter.hpp>
 #include <weft/export.hpp>
@@ -12,7 +13,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <utility>
 
 namespace weft {
@@ -166,7 +166,7 @@ void call_once(once_flag& flag, F&& fn, Args&&... args) {
         once_flag::status now = once_flag::status::fresh;
         ~ending() { flag.end(now); }
     } at_end{flag};
-    std::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
+    rt::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
     at_end.now = once_flag::status::done;
 }
 

@@ -4,6 +4,7 @@
 // map and imap: a function called for every element of a range, each call in a fiber that somebody else spawns.
 
 #include <weft/detail/group_core.hpp>
+#include <weft/detail/invoke.hpp>
 #include <weft/errors.hpp>
 #include <weft/event.hpp>
 #include <weft/queue.hpp>
@@ -12,7 +13,6 @@
 #include <cstddef>
 #include <deque>
 #include <exception>
-#include <functional>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -37,10 +37,10 @@ struct call_outcome {
     void run(F& fn, Element&& element) {
         try {
             if constexpr (std::is_void_v<R>) {
-                std::invoke(fn, std::forward<Element>(element));
+                rt::invoke(fn, std::forward<Element>(element));
                 value.emplace();
             } else {
-                value.emplace(std::invoke(fn, std::forward<Element>(element)));
+                value.emplace(rt::invoke(fn, std::forward<Element>(element)));
             }
         } catch (const fiber_exit&) {
             throw;

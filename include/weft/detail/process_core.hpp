@@ -4,12 +4,12 @@
 // A forked process, without the type of what it runs.
 
 #include <weft/detail/child.hpp>
+#include <weft/detail/invoke.hpp>
 #include <weft/export.hpp>
 
 #include <atomic>
 #include <csignal>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -26,14 +26,14 @@ struct process_record {
     std::atomic<int> end_signal{SIGTERM}; // what a daemon is ended by
 };
 
-/// Forks; the child calls `run` in a fiber with a stack of that size and ends with what it returns.
-WEFT_API std::shared_ptr<process_record> fork_process(std::string_view name, bool daemon, std::size_t stack_size, const std::function<int()>& run);
+/// Forks; the child calls `run(what)` in a fiber with a stack of that size and ends with what it returns.
+WEFT_API std::shared_ptr<process_record> fork_process(std::string_view name, bool daemon, std::size_t stack_size, int (*run)(void*), void* what);
 
 /// Calls fn: 0, or the int that it returns.
 template <class F, class... Args>
 int exit_status_of(F&& fn, Args&&... args) {
     using R = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
-    auto call = [&]() -> decltype(auto) { return std::invoke(std::decay_t<F>(std::forward<F>(fn)), std::decay_t<Args>(std::forward<Args>(args))...); };
+    auto call = [&]() -> decltype(auto) { return rt::invoke(std::decay_t<F>(std::forward<F>(fn)), std::decay_t<Args>(std::forward<Args>(args))...); };
     if constexpr (std::is_same_v<R, int>) return call();
     else return static_cast<void>(call()), 0;
 }

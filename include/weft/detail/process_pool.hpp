@@ -4,6 +4,7 @@
 // The part of <weft/process.hpp> that has processes work for it.
 
 #include <weft/deadline.hpp>
+#include <weft/detail/invoke.hpp>
 #include <weft/detail/packing.hpp>
 #include <weft/detail/worker_set.hpp>
 #include <weft/errors.hpp>
@@ -15,13 +16,11 @@
 #include <cstddef>
 #include <cstring>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <ranges>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -111,7 +110,7 @@ private:
 class process_pool {
 public:
     /// Throws std::invalid_argument for 0, std::system_error if there can be no more processes.
-    explicit process_pool(std::size_t n = std::thread::hardware_concurrency()) : workers_(n), callers_(n) {}
+    explicit process_pool(std::size_t n = rt::processors()) : workers_(n), callers_(n) {}
     process_pool(const process_pool&) = delete;
     process_pool& operator=(const process_pool&) = delete;
     ~process_pool() { workers_.terminate(); }
@@ -203,8 +202,8 @@ private:
     static void add_callback(const async_result<R>& result, Callback&& callback) {
         result.link([fn = std::decay_t<Callback>(std::forward<Callback>(callback))](const async_result<R>& done) mutable {
             if (!done.successful()) return;
-            if constexpr (std::is_void_v<R>) std::invoke(fn);
-            else std::invoke(fn, done.get());
+            if constexpr (std::is_void_v<R>) rt::invoke(fn);
+            else rt::invoke(fn, done.get());
         });
     }
 

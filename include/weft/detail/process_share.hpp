@@ -3,15 +3,14 @@
 
 // The part of <weft/process.hpp> that processes talk and share by.
 
+#include <weft/detail/invoke.hpp>
 #include <weft/detail/packing.hpp>
 #include <weft/detail/shared_core.hpp>
 #include <weft/errors.hpp>
 #include <weft/process.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <functional>
 #include <initializer_list>
 #include <iterator>
 #include <memory>
@@ -221,7 +220,7 @@ public:
     template <std::invocable<const T&> F>
     T update(F&& fn) {
         const std::lock_guard hold(get_lock());
-        return value_ = std::invoke(std::forward<F>(fn), std::as_const(value_));
+        return value_ = rt::invoke(std::forward<F>(fn), std::as_const(value_));
     }
     process_mutex& get_lock() noexcept { return *this; }
 

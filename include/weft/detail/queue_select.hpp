@@ -3,12 +3,12 @@
 
 // The part of <weft/queue.hpp> that waits for one of several queues.
 
+#include <weft/detail/invoke.hpp>
 #include <weft/queue.hpp>
 
 #include <array>
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <optional>
 #include <tuple>
 #include <type_traits>
@@ -54,7 +54,7 @@ public:
     void carry_out() {
         std::optional<typename Queue::value_type> got;
         case_.receive(got);
-        std::invoke(fn_, *std::move(got));
+        rt::invoke(fn_, *std::move(got));
     }
 
 private:
@@ -73,7 +73,7 @@ public:
     [[nodiscard]] deadline until() const noexcept { return {}; }
     void carry_out() {
         case_.deliver();
-        std::invoke(fn_);
+        rt::invoke(fn_);
     }
 
 private:
@@ -91,7 +91,7 @@ public:
     explicit wish_in_progress(timeout_wish<F>& w) : until_(w.until), fn_(w.fn) {}
     select_case* in_queue() noexcept { return nullptr; }
     [[nodiscard]] deadline until() const noexcept { return until_; }
-    void carry_out() { std::invoke(fn_); }
+    void carry_out() { rt::invoke(fn_); }
 
 private:
     deadline until_;

@@ -3,13 +3,13 @@
 
 // The part of <weft/fiber.hpp> that waits for several fibers, or other objects, at once.
 
+#include <weft/detail/range.hpp>
 #include <weft/fiber.hpp>
 
 #include <concepts>
 #include <cstddef>
 #include <initializer_list>
 #include <iterator>
-#include <ranges>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -30,14 +30,14 @@ waitable waitable_of(T& element) {
 
 /// What stands for an element in an answer: a copy of it, or a waitable where it is an object that cannot be copied.
 template <class Range>
-using answer_t = std::conditional_t<std::copy_constructible<std::ranges::range_value_t<Range>>, std::ranges::range_value_t<Range>, waitable>;
+using answer_t = std::conditional_t<std::copy_constructible<range_value_t<Range>>, range_value_t<Range>, waitable>;
 
 template <class Range>
 std::vector<answer_t<Range>> answers_of(Range&& objects) {
     std::vector<answer_t<Range>> all;
-    if constexpr (std::ranges::sized_range<Range>) all.reserve(std::ranges::size(objects));
+    if constexpr (requires { std::ranges::size(objects); }) all.reserve(std::ranges::size(objects));
     for (auto&& o : objects) {
-        if constexpr (std::copy_constructible<std::ranges::range_value_t<Range>>) all.emplace_back(std::forward<decltype(o)>(o));
+        if constexpr (std::copy_constructible<range_value_t<Range>>) all.emplace_back(std::forward<decltype(o)>(o));
         else all.push_back(waitable_of(o));
     }
     return all;
@@ -62,7 +62,7 @@ inline bool wait(deadline d) { return rt::wait_until_quiet(d); }
 /// Waits until `count` of the objects are ready (all of them by default) or the deadline; those that are, in order of completion.
 /// The range may hold handles, waitables, pointers to objects, or the objects themselves: then the answer is of waitables, which
 /// compare equal to the objects.
-template <std::ranges::input_range Range>
+template <rt::input_range Range>
 auto wait(Range&& objects, deadline d = {}, std::size_t count = static_cast<std::size_t>(-1)) {
     auto given = rt::answers_of(objects);
     rt::wait_set set(rt::waitables_of(given));
@@ -76,7 +76,7 @@ auto wait(Range&& objects, deadline d = {}, std::size_t count = static_cast<std:
 }
 inline std::vector<waitable> wait(std::initializer_list<waitable> objects, deadline d = {},
                                   std::size_t count = static_cast<std::size_t>(-1)) {
-    return wait(std::views::all(objects), d, count);
+    return wait<std::initializer_list<waitable>&>(objects, d, count);
 }
 
 /// The objects one by one as they become ready; it ends when all have, or at the deadline. Advancing waits.
@@ -115,7 +115,7 @@ private:
     deadline deadline_;
 };
 
-template <std::ranges::input_range Range>
+template <rt::input_range Range>
 auto iwait(Range&& objects, deadline d = {}) {
     return ready_range<rt::answer_t<Range>>(rt::answers_of(objects), d);
 }
@@ -125,7 +125,7 @@ inline ready_range<waitable> iwait(std::initializer_list<waitable> objects, dead
 
 /// Waits for all of them or the deadline; those that have ended, in order of completion. With raise_error the first
 /// exception among them is rethrown as soon as it is known.
-template <std::ranges::input_range Range>
+template <rt::input_range Range>
 std::vector<any_fiber> joinall(Range&& fibers, deadline d = {}, bool raise_error = false) {
     std::vector<any_fiber> ended;
     for (auto& f : iwait(std::forward<Range>(fibers), d)) {
@@ -135,18 +135,18 @@ std::vector<any_fiber> joinall(Range&& fibers, deadline d = {}, bool raise_error
     return ended;
 }
 inline std::vector<any_fiber> joinall(std::initializer_list<any_fiber> fibers, deadline d = {}, bool raise_error = false) {
-    return joinall(std::views::all(fibers), d, raise_error);
+    return joinall<std::initializer_list<any_fiber>&>(fibers, d, raise_error);
 }
 
 /// Kills all of them, then waits. False: some still run at the deadline.
-template <std::ranges::input_range Range>
+template <rt::input_range Range>
 bool killall(Range&& fibers, deadline d = {}) {
     std::vector<any_fiber> all(std::ranges::begin(fibers), std::ranges::end(fibers));
     for (const any_fiber& f : all) f.kill_async();
     return joinall(all, d).size() == all.size();
 }
 inline bool killall(std::initializer_list<any_fiber> fibers, deadline d = {}) {
-    return killall(std::views::all(fibers), d);
+    return killall<std::initializer_list<any_fiber>&>(fibers, d);
 }
 
 namespace rt {

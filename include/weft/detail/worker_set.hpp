@@ -32,6 +32,9 @@ private:
 
 namespace rt {
 
+/// That run at once: at least 1.
+WEFT_API std::size_t processors() noexcept;
+
 class WEFT_API worker_set {
 public:
     explicit worker_set(std::size_t n);
