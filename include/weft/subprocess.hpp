@@ -27,7 +27,8 @@
 ///
 /// A program is looked for in the PATH that it is given unless its name holds a slash. No descriptor of the parent's is open in it but the
 /// standard three and `pass_fds`. It is started with the caller's signal mask. SIGCHLD stays the program's: a child is watched and reaped by
-/// its pidfd. Of a program that nobody waits for any more no zombie stays for longer than until the next one is started.
+/// its pidfd, which it has from the start: where the kernel keeps how it ended (Linux 6.15) that is told also if SIGCHLD is ignored or somebody
+/// else reaps it. A program that nobody waits for any more is reaped soon after its end.
 ///
 /// Calls that wait take a deadline and throw `timeout_error` past it; kill and timeout scopes interrupt them. Failing system calls are
 /// std::system_error, with exec's errno where a program cannot be run (ENOENT, EACCES, ENOEXEC).
@@ -85,6 +86,22 @@ private:
 
 } // namespace rt
 
+/// A user or group, by number or name.
+class process_identity {
+public:
+    process_identity(std::integral auto number) noexcept : number_(static_cast<long>(number)) {}
+    process_identity(std::string name) noexcept : name_(std::move(name)) {}
+    process_identity(std::string_view name) : name_(name) {}
+    process_identity(const char* name) : name_(name) {}
+    [[nodiscard]] bool is_name() const noexcept { return !name_.empty(); }
+    [[nodiscard]] long number() const noexcept { return number_; }
+    [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+private:
+    long number_ = -1;
+    std::string name_;
+};
+
 /// The variables of a program's environment; unless something is said, those of this process when the program starts.
 class WEFT_API popen_environment {
 public:
@@ -129,6 +146,10 @@ struct popen_options {
     bool close_fds = true;              ///< false: descriptors without close-on-exec stay open
     std::vector<int> pass_fds = {};     ///< stay open under their number
     bool restore_signals = true;        ///< SIGPIPE and SIGXFSZ as they are by default
+    int umask = -1;                     ///< its file mode mask, unless negative
+    std::optional<process_identity> user = {};  ///< whom it runs as; std::invalid_argument if there is no such name
+    std::optional<process_identity> group = {}; ///< alone it keeps the other groups: see extra_groups
+    std::optional<std::vector<process_identity>> extra_groups = {}; ///< in place of this process's
     // Of run and check_output only:
     std::optional<std::string> input = {}; ///< what the program reads
     bool capture_output = false;           ///< stdout and stderr are pipes

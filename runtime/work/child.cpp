@@ -6,7 +6,6 @@
 #include "core/readiness.hpp"
 #include "core/sys.hpp"
 #include "work/descriptors.hpp"
-#include "work/fork_lock.hpp"
 
 #include <weft/fiber.hpp>
 
@@ -34,15 +33,12 @@ struct pidfd_exit_info {
 constexpr std::uint64_t wants_exit = 1 << 3;
 constexpr long get_info = 0xc040ff0b; // _IOWR(0xff, 11, 64 bytes)
 
-constinit fork_lock orphans_lock; // guards what follows
-constinit child* orphans = nullptr;
-
 int code_of(int status) noexcept { return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status); }
 
 } // namespace
 
-child::child(pid_t pid) noexcept : pid_(pid), generation_(fork_generation()) {
-    pidfd_ = make_private(static_cast<int>(std::max(sys::call(SYS_pidfd_open, pid, 0), -1L)));
+child::child(pid_t pid, int pidfd) noexcept : pid_(pid), generation_(fork_generation()) {
+    pidfd_ = make_private(pidfd >= 0 ? pidfd : static_cast<int>(std::max(sys::call(SYS_pidfd_open, pid, 0), -1L)));
     if (pidfd_ >= 0) readiness::opened(pidfd_);
 }
 
@@ -70,31 +66,13 @@ child::descriptor::~descriptor() {
     close(unneeded);
 }
 
-std::shared_ptr<child> child::adopt(pid_t pid) {
+std::shared_ptr<child> child::adopt(pid_t pid, int pidfd) {
     watch_forks();
     reap_orphans();
-    return std::shared_ptr<child>(new child(pid), retire);
+    return std::shared_ptr<child>(new child(pid, pidfd), retire);
 }
 
 bool child::is_ours() const noexcept { return generation_ == fork_generation(); }
-
-// --- Those that nobody wants any more ---
-
-void child::retire(child* c) noexcept {
-    if (!c->is_ours() || c->ended()) {
-        delete c;
-        return;
-    }
-    const std::lock_guard hold(orphans_lock);
-    c->next_orphan_ = std::exchange(orphans, c);
-}
-
-void child::reap_orphans() noexcept {
-    orphans_lock.lock();
-    child* all = std::exchange(orphans, nullptr);
-    orphans_lock.unlock();
-    while (all != nullptr) retire(std::exchange(all, all->next_orphan_)); // a parent's, too, after a fork
-}
 
 // --- How it ended ---
 

@@ -16,8 +16,10 @@
 #include <ostream>
 #include <mutex>
 #include <system_error>
+#include <utility>
 #include <vector>
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -110,6 +112,34 @@ void add_living(const std::shared_ptr<rt::process_record>& record) {
 
 // --- The child ---
 
+/// The child begins when its parent has its pidfd: whoever reaps every child (or has them ignored) could be faster with a short-lived one.
+class starting_gate {
+public:
+    starting_gate() noexcept {
+        if (rt::sys::call(SYS_pipe2, rt::sys::arg(ends_), O_CLOEXEC) != 0) ends_[0] = ends_[1] = -1; // then it is a race
+    }
+    starting_gate(const starting_gate&) = delete;
+    starting_gate& operator=(const starting_gate&) = delete;
+    ~starting_gate() { close(0), close(1); } // in the parent; as a fork of another thread may have the other end too, that is not enough
+    void open() noexcept {
+        const char go = 0;
+        if (ends_[1] >= 0) rt::sys::call(SYS_write, ends_[1], rt::sys::arg(&go), 1);
+    }
+    /// In the child. The end of the parent opens it, too.
+    void pass() noexcept {
+        close(1);
+        char go = 0;
+        while (ends_[0] >= 0 && rt::sys::call(SYS_read, ends_[0], rt::sys::arg(&go), 1) == -EINTR) {}
+        close(0);
+    }
+
+private:
+    void close(int which) noexcept {
+        if (const int fd = std::exchange(ends_[which], -1); fd >= 0) rt::sys::close(fd);
+    }
+    int ends_[2];
+};
+
 /// Scopes of the fiber that called fork, and what it was to be interrupted by, are the parent's.
 void forget_scopes() noexcept {
     rt::parkable& me = rt::current_parkable();
@@ -142,16 +172,19 @@ std::shared_ptr<rt::process_record> rt::fork_process(std::string_view name, bool
     record->name = name;
     record->daemon = daemon;
     flush_output(); // else it would come out of both
+    starting_gate gate;
     const pid_t pid = ::fork();
     if (pid < 0) throw std::system_error(errno, std::generic_category(), "weft: fork");
     if (record->name.empty()) record->name = "process-" + std::to_string(pid == 0 ? ::getpid() : pid);
     if (pid == 0) {
+        gate.pass();
         forget_scopes();
         const int status = status_of(record->name, stack_size, run, what);
         flush_output();
         ::_exit(status);
     }
     record->child = rt::child::adopt(pid);
+    gate.open();
     add_living(record);
     return record;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "work/start_program.hpp"
 
-#include "core/sys.hpp"
+#include "work/exec_child.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -9,7 +9,8 @@
 #include <system_error>
 
 #include <fcntl.h>
-#include <spawn.h>
+#include <grp.h>
+#include <pwd.h>
 #include <unistd.h>
 
 namespace weft::rt {
@@ -18,59 +19,11 @@ namespace {
 
 [[noreturn]] void fail(int error, const std::string& what) { throw std::system_error(error, std::generic_category(), what); }
 
-void check(int error) {
-    if (error != 0) fail(error, "weft: posix_spawn");
+bool blocks_all(const sigset_t& mask) noexcept {
+    for (int s = 1; s < 32; ++s)
+        if (s != SIGKILL && s != SIGSTOP && sigismember(&mask, s) == 0) return false;
+    return true;
 }
-
-class file_actions {
-public:
-    file_actions() { check(::posix_spawn_file_actions_init(&actions_)); }
-    file_actions(const file_actions&) = delete;
-    file_actions& operator=(const file_actions&) = delete;
-    ~file_actions() { ::posix_spawn_file_actions_destroy(&actions_); }
-    posix_spawn_file_actions_t* get() noexcept { return &actions_; }
-
-private:
-    posix_spawn_file_actions_t actions_;
-};
-
-class attributes {
-public:
-    explicit attributes(const popen_options& options) {
-        check(::posix_spawnattr_init(&attributes_));
-        int flags = POSIX_SPAWN_SETSIGMASK;
-        sigset_t mask;
-        ::pthread_sigmask(SIG_BLOCK, nullptr, &mask); // libc's: a green thread has a mask of its own
-        if (blocks_all(mask)) sigemptyset(&mask);     // a helper thread's
-        ::posix_spawnattr_setsigmask(&attributes_, &mask);
-        if (options.restore_signals) {
-            sigset_t restored;
-            sigemptyset(&restored);
-            sigaddset(&restored, SIGPIPE);
-            sigaddset(&restored, SIGXFSZ);
-            ::posix_spawnattr_setsigdefault(&attributes_, &restored);
-            flags |= POSIX_SPAWN_SETSIGDEF;
-        }
-        if (options.new_session) flags |= POSIX_SPAWN_SETSID;
-        if (options.process_group >= 0) {
-            ::posix_spawnattr_setpgroup(&attributes_, options.process_group);
-            flags |= POSIX_SPAWN_SETPGROUP;
-        }
-        ::posix_spawnattr_setflags(&attributes_, static_cast<short>(flags));
-    }
-    attributes(const attributes&) = delete;
-    attributes& operator=(const attributes&) = delete;
-    ~attributes() { ::posix_spawnattr_destroy(&attributes_); }
-    posix_spawnattr_t* get() noexcept { return &attributes_; }
-
-private:
-    static bool blocks_all(const sigset_t& mask) noexcept {
-        for (int s = 1; s < 32; ++s)
-            if (s != SIGKILL && s != SIGSTOP && sigismember(&mask, s) == 0) return false;
-        return true;
-    }
-    posix_spawnattr_t attributes_;
-};
 
 /// What the three standard descriptors become; descriptors of ours are kept until the program has started.
 class standard_streams {
@@ -83,13 +36,12 @@ public:
             if (how_[i] == stdio_choice::kind::descriptor) take(i, given[i].fd());
         }
     }
-    void add_to(file_actions& actions) const {
+    void add_to(exec_plan& plan) const noexcept {
         for (int i = 0; i < 3; ++i) {
-            if (sources_[i] >= 0) check(::posix_spawn_file_actions_adddup2(actions.get(), sources_[i], i));
-            else if (how_[i] == stdio_choice::kind::devnull)
-                check(::posix_spawn_file_actions_addopen(actions.get(), i, "/dev/null", O_RDWR, 0));
-            else if (how_[i] == stdio_choice::kind::to_stdout && i == 2) check(::posix_spawn_file_actions_adddup2(actions.get(), 1, 2));
+            plan.streams[i] = sources_[i];
+            plan.null_streams[i] = how_[i] == stdio_choice::kind::devnull;
         }
+        plan.errors_to_output = how_[2] == stdio_choice::kind::to_stdout;
     }
 
 private:
@@ -120,19 +72,6 @@ private:
     int sources_[3] = {-1, -1, -1};
 };
 
-/// Descriptors from 3 on are closed, but for those.
-void close_others(file_actions& actions, std::vector<int> passed, bool close_fds) {
-    std::sort(passed.begin(), passed.end());
-    int next = 3;
-    for (const int fd : passed) {
-        if (::fcntl(fd, F_GETFD) < 0) fail(errno, "weft: a descriptor for a program");
-        check(::posix_spawn_file_actions_adddup2(actions.get(), fd, fd)); // not close-on-exec there
-        for (; close_fds && next < fd; ++next) check(::posix_spawn_file_actions_addclose(actions.get(), next));
-        next = std::max(next, fd + 1);
-    }
-    if (close_fds) check(::posix_spawn_file_actions_addclosefrom_np(actions.get(), next));
-}
-
 std::vector<char*> pointers(const std::vector<std::string>& strings) {
     std::vector<char*> all;
     all.reserve(strings.size() + 1);
@@ -160,9 +99,26 @@ std::vector<std::string> places_of(const std::string& program, const std::vector
     return places;
 }
 
-bool is_absent(const std::string& place) noexcept {
-    return place.front() == '/' && sys::call(SYS_faccessat, AT_FDCWD, sys::arg(place.c_str()), F_OK) != 0;
+// --- Whom it runs as ---
+
+template <class Entry, class Find>
+long look_up(const process_identity& who, const char* what, Find find) {
+    if (!who.is_name()) {
+        if (who.number() < 0) throw std::invalid_argument(std::string("weft: no ") + what + " for a program");
+        return who.number();
+    }
+    for (std::vector<char> room(1024);; room.resize(room.size() * 4)) {
+        Entry entry, *found = nullptr;
+        const int error = find(who.name().c_str(), &entry, room.data(), room.size(), &found);
+        if (error == ERANGE) continue;
+        if (error != 0 && error != ENOENT) fail(error, std::string("weft: the ") + what + " '" + who.name() + "' for a program");
+        if (found == nullptr) throw std::invalid_argument(std::string("weft: no ") + what + " '" + who.name() + "'");
+        if constexpr (std::is_same_v<Entry, passwd>) return entry.pw_uid;
+        else return entry.gr_gid;
+    }
 }
+long user_of(const process_identity& who) { return look_up<passwd>(who, "user", ::getpwnam_r); }
+long group_of(const process_identity& who) { return look_up<::group>(who, "group", ::getgrnam_r); }
 
 } // namespace
 
@@ -187,28 +143,46 @@ started_program start_program(const std::vector<std::string>& args, const popen_
     const std::vector<std::string> variables = options.env.variables();
     const std::vector<char*> argv = pointers(words), envp = pointers(variables);
 
+    std::vector<int> passed = options.pass_fds;
+    std::sort(passed.begin(), passed.end());
+    for (const int fd : passed)
+        if (::fcntl(fd, F_GETFD) < 0) fail(errno, "weft: a descriptor for a program");
+    std::vector<gid_t> groups;
+    if (options.extra_groups)
+        for (const process_identity& g : *options.extra_groups) groups.push_back(static_cast<gid_t>(group_of(g)));
+    const std::vector<std::string> places = places_of(words[0], variables);
+    const std::vector<char*> place_names = pointers(places);
+
     started_program started;
     const standard_streams streams(options, started);
-    file_actions actions;
+    exec_plan plan{.places = place_names.data(), .arguments = argv.data(), .environment = envp.data()};
+    streams.add_to(plan);
     owned_fd folder;
     if (!options.cwd.empty()) {
         const int fd = ::open(options.cwd.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
         folder = above_standard(fd, ("weft: the directory '" + options.cwd + "' for a program").c_str());
-        check(::posix_spawn_file_actions_addfchdir_np(actions.get(), folder.get()));
+        plan.folder = folder.get();
     }
-    streams.add_to(actions);
-    close_others(actions, options.pass_fds, options.close_fds);
-    attributes how(options);
+    plan.passed = passed.data();
+    plan.passed_count = passed.size();
+    plan.close_others = options.close_fds;
+    plan.umask = options.umask;
+    plan.new_session = options.new_session;
+    plan.process_group = options.process_group;
+    plan.restore_signals = options.restore_signals;
+    ::pthread_sigmask(SIG_BLOCK, nullptr, &plan.mask);      // libc's: a green thread has a mask of its own
+    if (blocks_all(plan.mask)) sigemptyset(&plan.mask);     // a helper thread's
+    plan.set_groups = options.extra_groups.has_value();
+    plan.groups = groups.data();
+    plan.group_count = groups.size();
+    if (options.group) plan.group = group_of(*options.group);
+    if (options.user) plan.user = user_of(*options.user);
 
-    int error = ENOENT;
-    for (const std::string& place : places_of(words[0], variables)) {
-        if (is_absent(place)) continue;
-        const int result = ::posix_spawn(&started.pid, place.c_str(), actions.get(), how.get(), argv.data(), envp.data());
-        if (result == 0) return started;
-        if (result != ENOENT && result != ENOTDIR && result != EACCES) fail(result, "weft: cannot run '" + words[0] + "'");
-        if (result == EACCES) error = EACCES;
-    }
-    fail(error, "weft: cannot run '" + words[0] + "'");
+    const exec_child made = start_exec_child(plan);
+    if (made.error != 0) fail(made.error, "weft: cannot run '" + words[0] + "'");
+    started.pid = made.pid;
+    started.pidfd.reset(made.pidfd);
+    return started;
 }
 
 } // namespace weft::rt

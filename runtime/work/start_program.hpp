@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Starting a program: posix_spawn, with descriptors, directory, environment and signals as the options say.
+// Starting a program, with descriptors, directory, environment, signals and rights as the options say.
 
 #include <weft/subprocess.hpp>
 
@@ -28,6 +28,7 @@ private:
 /// A program that was started, and our ends of its pipes.
 struct started_program {
     pid_t pid = -1;
+    owned_fd pidfd;
     owned_fd ends[3];
 };
 

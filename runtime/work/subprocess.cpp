@@ -62,7 +62,7 @@ std::shared_ptr<subprocess_state> subprocess::start(rt::command_words words, con
     state->args = std::move(words.words());
     rt::started_program started = rt::start_program(state->args, options);
     try {
-        state->child = rt::child::adopt(started.pid);
+        state->child = rt::child::adopt(started.pid, started.pidfd.release());
     } catch (...) {
         ::kill(started.pid, SIGKILL);
         throw;

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/subprocess.hpp>
 
+#include <weft/errors.hpp>
 #include <weft/event.hpp>
+#include <weft/process.hpp>
 #include <weft/threadpool.hpp>
 #include <weft/timeout.hpp>
+
+#include "support/child_process.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <system_error>
@@ -18,7 +23,9 @@
 
 #include <fcntl.h>
 #include <malloc.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -452,11 +459,105 @@ TEST_CASE("in_the_child_of_a_fork_a_program_is_the_parents") {
 }
 
 TEST_CASE("dropped_handles_leave_no_zombies") {
+    const auto settled = [] { // without another program, and whatever this hub does
+        for (const weft::deadline end = 30s; !childless() && !end.expired();) std::this_thread::sleep_for(1ms);
+        return childless();
+    };
     for (int i = 0; i < 10; ++i) weft::popen({"true"}, {.stdout = weft::popen::pipe});
-    for (int i = 0; i < 2000 && !childless(); ++i) {
-        sleep_for(10ms);
-        CHECK(weft::popen({"true"}).wait(20s) == 0);
+    CHECK(settled());
+    for (int i = 0; i < 3; ++i) weft::popen({"sh", "-c", "read x"}, {.stdin = weft::popen::pipe}); // each ends as its pipe is closed
+    weft::popen kept({"cat"}, {.stdin = weft::popen::pipe});
+    std::thread([] { weft::popen({"true"}); }).join();
+    kept.communicate(20s);
+    CHECK(settled());
+    const pid_t sleeper = weft::popen({"sleep", "1000"}).pid();
+    const pid_t child = ::fork(); // where the reaper is the parent's
+    if (child == 0) {
+        alarm(60);
+        weft::popen({"true"});
+        _exit(settled() ? 0 : 1);
     }
+    int status = -1;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+    CHECK(::kill(sleeper, SIGKILL) == 0);
+    CHECK(settled());
+}
+
+TEST_CASE("who_has_dropped_a_program_may_be_deadlocked") {
+    const auto r = test_support::run_in_child([] {
+        weft::popen sleeper({"sleep", "1000"});
+        const pid_t pid = sleeper.pid();
+        sleeper = weft::popen();
+        bool told = false;
+        try {
+            weft::event().wait();
+        } catch (const weft::deadlock_error&) {
+            told = true;
+        }
+        ::kill(pid, SIGKILL);
+        test_support::must(told);
+    }, 30s);
+    INFO(r.err);
+    CHECK(r.exit_code() == 0);
+}
+
+TEST_CASE("how_it_ended_is_told_where_children_are_ignored_or_reaped_by_others") {
+    static const bool kernel_keeps_it = [] { // Linux 6.15
+        ::utsname u{};
+        int major = 0, minor = 0;
+        return ::uname(&u) == 0 && std::sscanf(u.release, "%d.%d", &major, &minor) == 2 && (major > 6 || (major == 6 && minor >= 15));
+    }();
+    const auto try_it = [] {
+        for (int i = 0; i < 20; ++i) {
+            const auto told = [&](int expected, auto get) {
+                int code = expected;
+                const int error = error_of([&] { code = get(); });
+                CHECK((error == 0 || (error == ECHILD && !kernel_keeps_it)));
+                CHECK(code == expected);
+            };
+            told(i, [&] { return weft::run({"sh", "-c", "exit " + std::to_string(i)}, {}, 20s).returncode; });
+            weft::popen p({"sh", "-c", "kill -9 $$"});
+            told(-SIGKILL, [&] { return p.wait(20s); });
+            const weft::process f = weft::process::spawn([i] { return i; });
+            CHECK(f.join(20s));
+            told(i, [&] { return *f.exitcode(); });
+        }
+        weft::process_pool pool(2);
+        CHECK(pool.map([](int n) { return n * n; }, std::vector{1, 2, 3}) == std::vector{1, 4, 9});
+        CHECK(pool.apply([] { return ::getpid(); }) != ::getpid());
+        CHECK_THROWS_AS(pool.apply([] { ::raise(SIGKILL); }), weft::process_error);
+        CHECK(pool.apply([] { return 5; }) == 5);
+        CHECK(error_of([] { weft::popen({"/nowhere/program"}); }) == ENOENT);
+    };
+    struct sigaction ignore {}, before {};
+    ignore.sa_handler = SIG_IGN;
+    ::sigaction(SIGCHLD, &ignore, &before);
+    try_it();
+    ignore.sa_handler = [](int) { // as many programs do it
+        const int saved = errno;
+        while (::waitpid(-1, nullptr, WNOHANG) > 0) {}
+        errno = saved;
+    };
+    ::sigaction(SIGCHLD, &ignore, nullptr);
+    try_it();
+    ::sigaction(SIGCHLD, &before, nullptr);
+}
+
+TEST_CASE("whom_a_program_runs_as_and_what_its_files_may_be") {
+    CHECK(weft::check_output({"sh", "-c", "umask"}, {.umask = 027}) == "0027\n");
+    CHECK_THROWS_AS(weft::popen({"true"}, {.user = "no such user"}), std::invalid_argument);
+    CHECK_THROWS_AS(weft::popen({"true"}, {.group = -1}), std::invalid_argument);
+    if (::geteuid() != 0) {
+        CHECK(error_of([] { weft::popen({"true"}, {.user = 0}); }) == EPERM);
+        return;
+    }
+    CHECK(weft::check_output({"id", "-u"}, {.user = 65534}) == "65534\n");
+    CHECK(weft::check_output({"sh", "-c", "id -un; id -g; id -G"}, {.user = "nobody", .group = 12345, .extra_groups = {{1, "daemon", 77}}}) ==
+          "nobody\n12345\n12345 1 77\n");
+    CHECK(weft::check_output({"sh", "-c", "id -G"}, {.group = 5, .extra_groups = std::vector<weft::process_identity>{}}) == "5\n");
+    CHECK(error_of([] { weft::popen({"/nowhere/program"}, {.user = 65534}); }) == ENOENT);
+    CHECK(::prctl(PR_GET_DUMPABLE) == 1); // this process can still be traced
     CHECK(childless());
 }
 

@@ -17,11 +17,11 @@
 namespace weft::rt {
 
 /// One child, from its start to its reaping. All calls from any thread. It is watched through a pidfd; SIGCHLD stays the program's.
-/// A child that nobody has a handle to any more is reaped when weft next deals with children.
+/// A child that nobody has a handle to any more is reaped by a kernel thread of weft's that waits for it (orphans.cpp).
 class WEFT_API child {
 public:
-    /// Takes over a child that was just made.
-    static std::shared_ptr<child> adopt(pid_t pid);
+    /// Takes over a child that was just made, and its pidfd; without one it opens one.
+    static std::shared_ptr<child> adopt(pid_t pid, int pidfd = -1);
 
     child(const child&) = delete;
     child& operator=(const child&) = delete;
@@ -55,10 +55,11 @@ public:
     static waitable as_waitable(const std::shared_ptr<child>& c);
 
 private:
-    explicit child(pid_t pid) noexcept;
+    child(pid_t pid, int pidfd) noexcept;
     ~child();
     static void retire(child* c) noexcept;
     static void reap_orphans() noexcept;
+    static void serve_orphans() noexcept;
     bool look() noexcept; // under the lock: whether it has ended
     [[nodiscard]] bool is_ours() const noexcept;
     int unneeded_descriptor() noexcept; // under the lock: to be closed
