@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What the servers here share: they say where they listen, and end by SIGINT or SIGTERM as a server should.
+// What the servers here share: they say where they listen, end by SIGINT or SIGTERM as a server should, and at SIGUSR1 tell of all their fibers.
 
 #include "options/options.hpp"
 
 #include <weft/fiber.hpp>
+#include <weft/inspect.hpp>
 #include <weft/server.hpp>
 #include <weft/signal.hpp>
 
@@ -58,6 +59,10 @@ int serve(weft::stream_server& server, const settings& s, Stopping stopping) {
         };
         weft::signal_handler interrupted(SIGINT, stop);
         weft::signal_handler terminated(SIGTERM, stop);
+        weft::signal_handler asked(SIGUSR1, [] {
+            weft::print_run_info(std::cout);
+            std::cout << std::endl; // an empty line is the end
+        });
         server.start();
         std::cout << server.address() << std::endl; // who waits for this line may connect
         server.serve_forever();

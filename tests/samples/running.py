@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -57,6 +58,17 @@ class Server:
         text = pathlib.Path(f"/proc/{self.child.pid}/status").read_text()
         return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmRSS"))
 
+    def fibers(self):
+        """How many there are on all hubs of the process."""
+        self.child.send_signal(signal.SIGUSR1)
+        count = 0
+        while (line := self.child.stdout.readline().strip()):
+            if (hub := re.match(r"hub of kernel thread .*: (\d+) fibers?,", line)):
+                count += int(hub[1])
+        if count == 0:
+            raise AssertionError("the server tells nothing of its fibers")
+        return count
+
     def stop(self, number=signal.SIGTERM, limit=60):
         """(exit status, what else it printed, errors)"""
         self.child.send_signal(number)
@@ -66,9 +78,11 @@ class Server:
 
 @contextlib.contextmanager
 def leaves_nothing(server, slack=0, growth_kib=None):
-    """The server has as many descriptors after the block as before, and hardly more memory."""
+    """The server has as many descriptors and fibers after the block as before, and hardly more memory."""
+    fibers = server.fibers()
     before, memory = server.descriptors(), server.resident_kib()
     yield
+    wait_until(lambda: server.fibers() <= fibers, 30, f"{server.fibers()} fibers, {fibers} before")
     wait_until(lambda: server.descriptors() <= before + slack, 30, f"{server.descriptors()} descriptors, {before} before")
     if growth_kib is not None and server.resident_kib() > memory + growth_kib:
         raise AssertionError(f"resident: {memory} KiB before, {server.resident_kib()} KiB after")
