@@ -12,6 +12,7 @@
 #include <weft/fiber.hpp>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <cxxabi.h>
 #include <memory>
@@ -141,6 +142,7 @@ void fiber_core::entry(context::arrival a) noexcept {
     auto& f = *static_cast<fiber_core*>(context::begin(a));
     f.owner->arrived();
     if (f.frame != nullptr) f.frame->begin();
+    else if (*::__ctype_b_loc() == nullptr) tls_frame::begin_shared(); // the first of a hub that has a frame of its own
     if (fiber_observer != nullptr) fiber_observer->arrives(f);
     f.body();
     if (f.is_main()) f.end_process(); // fork was called in it: this is the child's main

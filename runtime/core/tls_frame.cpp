@@ -292,6 +292,8 @@ void tls_frame::unpin_tid() noexcept {
     p->of.store(nullptr, std::memory_order_release);
 }
 
+void tls_frame::begin_shared() noexcept { layout.ctype_init(); }
+
 void tls_frame::begin() noexcept {
     if (used_) ::uselocale(LC_GLOBAL_LOCALE);
     used_ = true;

@@ -40,6 +40,8 @@ public:
 
     /// The first thing and the last thing that run with it: libc's tables; destructors of thread_local objects and of pthread keys.
     void begin() noexcept;
+    /// On a hub's own frame, which its plain fibers run with: libc's tables for the kinds of characters.
+    static void begin_shared() noexcept;
     static void end();
 
     /// libc's record of the kernel thread in the frame that this state lies in.

@@ -33,8 +33,8 @@ def wait_until(condition, seconds, what):
 class Server:
     """A server of the samples, from the line that says its address to the end of the block."""
 
-    def __init__(self, name, *words, address="127.0.0.1:0"):
-        self.child = subprocess.Popen([program(name), address, *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def __init__(self, name, *words, address="127.0.0.1:0", under=()):
+        self.child = subprocess.Popen([*under, program(name), address, *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.address = self.child.stdout.readline().strip()
         if not self.address:
             raise AssertionError(f"{name} did not start: {self.child.communicate()}")

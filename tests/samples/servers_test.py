@@ -248,6 +248,36 @@ class FilesTest(unittest.TestCase):
             self.assertEqual(got, self.big[5:])
 
 
+@unittest.skipUnless("WEFT_CLI" in os.environ, "nothing can be preloaded in this build")
+class PreloadedServersTest(unittest.TestCase):
+    """Servers that use weft's own API, under `weft run`: both are the same library then."""
+
+    @staticmethod
+    def server(name, *words):
+        return Server(name, *words, under=(program("weft-cli"), "run", "--"))
+
+    def test_echo(self):
+        for words in ([], ["--workers", 2], ["--workers", 2, "--processes"]):
+            with self.subTest(words=words), self.server("echo-server", *words) as server:
+                self.assertIn("50 of 50", run("echo-client", server.address, "--clients", 50, "--messages", 5))
+                self.assertEqual(server.stop(), (0, "stopped\n", ""))
+
+    def test_files(self):
+        with tempfile.TemporaryDirectory(prefix="weft-samples-") as place:
+            (pathlib.Path(place) / "small.txt").write_text("0123456789")
+            with self.server("file-server", "--root", place) as server:
+                with leaves_nothing(server):
+                    self.assertIn("400 answers", run("file-client", server.address, "/small.txt", "--clients", 20, "--requests", 20))
+                    rude(server.port, 0.5, 1)
+                self.assertEqual(server.stop(signal.SIGINT), (0, "stopped\n", ""))
+
+    def test_the_clients_too(self):
+        with self.server("echo-server") as server:
+            words = [program("weft-cli"), "run", "--", program("echo-client"), server.address, "--clients", "30", "--messages", "5"]
+            done = subprocess.run(words, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=True)
+            self.assertEqual((done.stdout, done.stderr), ("30 of 30 clients got back all of their 5 messages\n", ""))
+
+
 def rude(port, seconds, seed):
     """A client that sends garbage, half requests, nothing at all, and goes in every way there is."""
     chance = random.Random(seed)

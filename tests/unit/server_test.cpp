@@ -10,6 +10,8 @@
 #include <catch2/catch.hpp>
 
 #include <atomic>
+#include <cctype>
+#include <cstdio>
 #include <filesystem>
 #include <mutex>
 #include <set>
@@ -424,4 +426,16 @@ TEST_CASE("servers_leave_no_descriptor_and_no_fiber") {
     }
     REQUIRE(comes([&] { return open_descriptors() <= descriptors; }));
     REQUIRE(comes([&] { return weft::hub::fibers().size() == fibers; }));
+}
+
+TEST_CASE("in_a_handler_libc_knows_its_characters") { // which it keeps for each thread, also where a hub has thread-local storage of its own
+    weft::stream_server server("127.0.0.1:0", [](weft::connection& c) {
+        char number[16];
+        std::snprintf(number, sizeof number, "%.1f", 2.5);
+        c.write(std::string(number) + (std::isalpha('a') != 0 && std::tolower('B') == 'b' ? " letters" : " nothing"));
+    });
+    server.start();
+    CHECK(weft::connection::open(server.address(), 10s).read_all(10s) == "2.5 letters");
+    CHECK(weft::spawn([] { return std::toupper('x'); }).get() == 'X');
+    CHECK(server.stop(10s));
 }
