@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/subprocess.hpp>
 
-#include <weft/errors.hpp>
 #include <weft/event.hpp>
 #include <weft/process.hpp>
 #include <weft/threadpool.hpp>
 #include <weft/timeout.hpp>
-
-#include "support/child_process.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -482,24 +479,6 @@ TEST_CASE("dropped_handles_leave_no_zombies") {
     CHECK(status == 0);
     CHECK(::kill(sleeper, SIGKILL) == 0);
     CHECK(settled());
-}
-
-TEST_CASE("who_has_dropped_a_program_may_be_deadlocked") {
-    const auto r = test_support::run_in_child([] {
-        weft::popen sleeper({"sleep", "1000"});
-        const pid_t pid = sleeper.pid();
-        sleeper = weft::popen();
-        bool told = false;
-        try {
-            weft::event().wait();
-        } catch (const weft::deadlock_error&) {
-            told = true;
-        }
-        ::kill(pid, SIGKILL);
-        test_support::must(told);
-    }, 30s);
-    INFO(r.err);
-    CHECK(r.exit_code() == 0);
 }
 
 TEST_CASE("how_it_ended_is_told_where_children_are_ignored_or_reaped_by_others") {

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every call of groups, pools, threads, processes and programs that waits: a deadline in the past polls, a deadline ends it, a timeout scope
 // ends it, a kill ends it; and afterwards all is as it was.
+#include <weft/errors.hpp>
+#include <weft/event.hpp>
 #include <weft/process.hpp>
 #include <weft/subprocess.hpp>
 #include <weft/threadpool.hpp>
 #include <weft/timeout.hpp>
+
+#include "support/child_process.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -251,4 +255,22 @@ TEST_CASE("a_group_that_nobody_can_end_is_a_deadlock") {
     never.set();
     CHECK(g.join(20s));
     CHECK(full.join(20s));
+}
+
+TEST_CASE("who_has_dropped_a_program_may_be_deadlocked") {
+    const auto r = test_support::run_in_child([] {
+        weft::popen sleeper({"sleep", "1000"});
+        const pid_t pid = sleeper.pid();
+        sleeper = weft::popen();
+        bool told = false;
+        try {
+            weft::event().wait();
+        } catch (const weft::deadlock_error&) {
+            told = true;
+        }
+        ::kill(pid, SIGKILL);
+        test_support::must(told);
+    }, 30s);
+    INFO(r.err);
+    CHECK(r.exit_code() == 0);
 }
