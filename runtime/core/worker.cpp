@@ -19,7 +19,6 @@ int kernel_thread_of(const fiber_core& f) noexcept {
 }
 
 void carrier::begin_with(hub& h) noexcept {
-    state_.within = true;
     former_tid_ = tid_;
     run(h);
     be_spare();
@@ -56,6 +55,7 @@ struct worker_room {
 /// Counted by its hub, not as a helper.
 void* worker_main(void* p) noexcept {
     this_thread_state.inside = 1;
+    this_thread_state.within = true; // before anybody hears of its hub: until it runs that, nobody else may
     install_overflow_report(false);
     name_own_thread("weft-worker");
     auto& room = *static_cast<worker_room*>(p);
