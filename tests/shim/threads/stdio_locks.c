@@ -3,7 +3,7 @@
 #include "conform.h"
 
 static FILE* stream;
-static atomic_int done;
+static atomic_int tried, done;
 
 static void* writes_lines(void* argument) {
     const int mine = (int)(long)argument;
@@ -65,6 +65,7 @@ CASE(groups_stay_whole) {
 
 static void* tries(void* argument) {
     CHECK(ftrylockfile(stream) != 0);
+    atomic_store(&tried, 1);
     fputs(argument, stream); // waits for its turn
     atomic_store(&done, 1);
     return NULL;
@@ -76,7 +77,9 @@ CASE(another_waits) {
     stream = open_memstream(&text, &size);
     atomic_store(&done, 0);
     flockfile(stream);
+    atomic_store(&tried, 0);
     const pthread_t thread = start(tries, "second");
+    UNTIL(tried, 1);
     settle();
     EQUAL(0, atomic_load(&done));
     fputs("first ", stream);
