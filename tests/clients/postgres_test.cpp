@@ -188,7 +188,7 @@ TEST_CASE("a PostgreSQL that restarts is an error of libpq, then a connection ag
 TEST_CASE("psql, pgbench and pg_dump do under weft what they do without") {
     const postgres db;
     const std::string where = "export PGHOST=localhost PGPORT=" + db.port() + " PGUSER=weft PGDATABASE=postgres\n";
-    same_under_weft(where + R"(timeout 60 $WEFT psql -X <<END | sed 's/PID [0-9]*/PID/'
+    same_under_weft(where + R"(timeout 60 $WEFT psql -X 2>&1 <<END | sed 's/PID [0-9]*/PID/'
 SELECT 1; SELECT pg_sleep(0.1);
 CREATE TABLE t(a int, b text); INSERT INTO t SELECT i, repeat('x', 100) FROM generate_series(1, 2000) i;
 COPY t TO STDOUT;
