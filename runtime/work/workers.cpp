@@ -170,7 +170,7 @@ void workers::start_thread() {
     const int error = ::pthread_create(
         &thread, &detached,
         [](void* self) -> void* {
-            name_own_thread("weft-worker");
+            name_own_thread("weft-helper");
             static_cast<workers*>(self)->serve();
             return nullptr;
         },
