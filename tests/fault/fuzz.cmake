@@ -38,6 +38,7 @@ set(crawler "${PROJECT_SOURCE_DIR}/samples/crawler")
 set(common "${shim}" "${runtime}" "${PROJECT_SOURCE_DIR}/include" "${PROJECT_BINARY_DIR}/include")
 weft_add_fuzzer(options ARGUMENTS -close_fd_mask=2 -max_len=512
     SOURCES "${CMAKE_CURRENT_SOURCE_DIR}/fuzz_options.cpp" "${shim}/core/shim_options.cpp" "${shim}/launcher/preload.cpp"
+            "${shim}/launcher/sanitizer_runtime.cpp" "${shim}/launcher/find_program.cpp" "${shim}/launcher/elf_file.cpp"
             "${shim}/launcher/options_help.cpp" "${runtime}/core/log.cpp"
     INCLUDES ${common} "${CMAKE_CURRENT_SOURCE_DIR}")
 weft_add_fuzzer(elf ARGUMENTS -max_len=20000
