@@ -29,6 +29,11 @@ void check_blocked(const outcome& o) {
     CHECK(o.ticks >= 10);
 }
 
+/// As an argument of the call itself, so that the time begins with it.
+struct limit_of {
+    timespec at;
+    operator const timespec*() const { return &at; }
+};
 timespec from_now(clockid_t clock, std::chrono::nanoseconds d) {
     timespec t{};
     ::clock_gettime(clock, &t);
@@ -138,13 +143,11 @@ TEST_CASE("timed locks of a mutex end in time, on both clocks") {
             ::pthread_mutex_unlock(&guard.m);
         });
         weft::this_fiber::yield();
-        const timespec wall = from_now(CLOCK_REALTIME, 60ms);
-        const outcome o = in_fiber([&] { return ::pthread_mutex_timedlock(&guard.m, &wall); });
+        const outcome o = in_fiber([&] { return ::pthread_mutex_timedlock(&guard.m, limit_of{from_now(CLOCK_REALTIME, 60ms)}); });
         CHECK(o.result == ETIMEDOUT);
         check_blocked(o);
         if (k.protocol == PTHREAD_PRIO_NONE) {
-            const timespec steady = from_now(CLOCK_MONOTONIC, 60ms);
-            const outcome p = in_fiber([&] { return ::pthread_mutex_clocklock(&guard.m, CLOCK_MONOTONIC, &steady); });
+            const outcome p = in_fiber([&] { return ::pthread_mutex_clocklock(&guard.m, CLOCK_MONOTONIC, limit_of{from_now(CLOCK_MONOTONIC, 60ms)}); });
             CHECK(p.result == ETIMEDOUT);
             check_blocked(p);
         }
@@ -238,10 +241,9 @@ TEST_CASE("condition variables let the other fibers run, and waits are served in
             });
         CHECK(o.result == 0);
         check_blocked(o);
-        const timespec soon = from_now(CLOCK_REALTIME, 60ms);
         const outcome late = in_fiber([&] {
             ::pthread_mutex_lock(&m);
-            const int result = ::pthread_cond_timedwait(&c, &m, &soon);
+            const int result = ::pthread_cond_timedwait(&c, &m, limit_of{from_now(CLOCK_REALTIME, 60ms)});
             ::pthread_mutex_unlock(&m);
             return result;
         });
@@ -306,13 +308,11 @@ TEST_CASE("semaphores let the other fibers run") {
         CHECK(o.result == 0);
         CHECK(o.error == 0);
         check_blocked(o);
-        timespec soon = from_now(CLOCK_REALTIME, 60ms);
-        const outcome late = in_fiber([&] { return ::sem_timedwait(&s, &soon); });
+        const outcome late = in_fiber([&] { return ::sem_timedwait(&s, limit_of{from_now(CLOCK_REALTIME, 60ms)}); });
         CHECK(late.result == -1);
         CHECK(late.error == ETIMEDOUT);
         check_blocked(late);
-        soon = from_now(CLOCK_MONOTONIC, 60ms);
-        const outcome steady = in_fiber([&] { return ::sem_clockwait(&s, CLOCK_MONOTONIC, &soon); });
+        const outcome steady = in_fiber([&] { return ::sem_clockwait(&s, CLOCK_MONOTONIC, limit_of{from_now(CLOCK_MONOTONIC, 60ms)}); });
         CHECK(steady.error == ETIMEDOUT);
         check_blocked(steady);
         // A plain thread posts.
@@ -421,12 +421,10 @@ TEST_CASE("read-write locks let the other fibers run") {
             weft::this_fiber::yield();
             CHECK(::pthread_rwlock_tryrdlock(&l) == EBUSY);
             CHECK(::pthread_rwlock_trywrlock(&l) == EBUSY);
-            timespec soon = from_now(CLOCK_REALTIME, 60ms);
-            outcome o = in_fiber([&] { return ::pthread_rwlock_timedrdlock(&l, &soon); });
+            outcome o = in_fiber([&] { return ::pthread_rwlock_timedrdlock(&l, limit_of{from_now(CLOCK_REALTIME, 60ms)}); });
             CHECK(o.result == ETIMEDOUT);
             check_blocked(o);
-            soon = from_now(CLOCK_MONOTONIC, 60ms);
-            o = in_fiber([&] { return ::pthread_rwlock_clockwrlock(&l, CLOCK_MONOTONIC, &soon); });
+            o = in_fiber([&] { return ::pthread_rwlock_clockwrlock(&l, CLOCK_MONOTONIC, limit_of{from_now(CLOCK_MONOTONIC, 60ms)}); });
             CHECK(o.result == ETIMEDOUT);
             check_blocked(o);
             std::vector<weft::fiber<void>> readers;
@@ -531,8 +529,7 @@ TEST_CASE("C11 locks let the other fibers run") {
     CHECK(o.result == thrd_success);
     check_blocked(o);
     ::mtx_lock(&m);
-    const timespec soon = from_now(CLOCK_REALTIME, 60ms);
-    const outcome late = in_fiber([&] { return ::mtx_timedlock(&m, &soon); });
+    const outcome late = in_fiber([&] { return ::mtx_timedlock(&m, limit_of{from_now(CLOCK_REALTIME, 60ms)}); });
     CHECK(late.result == thrd_timedout);
     check_blocked(late);
     auto busy = weft::spawn([&] { return ::mtx_trylock(&m); });
