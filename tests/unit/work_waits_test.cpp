@@ -257,6 +257,8 @@ TEST_CASE("a_group_that_nobody_can_end_is_a_deadlock") {
     CHECK(full.join(20s));
 }
 
+// TSan's own kernel thread is not counted right in a child of fork that makes threads: none is told there (see deadlock_test).
+#if !defined(__SANITIZE_THREAD__)
 TEST_CASE("who_has_dropped_a_program_may_be_deadlocked") {
     const auto r = test_support::run_in_child([] {
         weft::popen sleeper({"sleep", "1000"});
@@ -274,3 +276,4 @@ TEST_CASE("who_has_dropped_a_program_may_be_deadlocked") {
     INFO(r.err);
     CHECK(r.exit_code() == 0);
 }
+#endif
