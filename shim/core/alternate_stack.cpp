@@ -191,6 +191,10 @@ void call_here_on_own_stack(stack_t& own, const stack_t& kernels, info_handler h
     else call_marked(range, top, handler, number, info, context);
 }
 
+void returns_from(const rt::thread_state& carrier, ucontext_t& context) noexcept {
+    if (&carrier != &rt::carrier_state()) context.uc_stack = current();
+}
+
 bool on_own_alternate_stack() noexcept {
     const receiver* const me = own_masks();
     return me != nullptr && is_on(me->alternate, here());

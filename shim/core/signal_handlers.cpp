@@ -137,7 +137,6 @@ void run_handler_here(receiver* r, int number, siginfo_t& info, ucontext_t& cont
     if (own) {
         r->over_weft += marks;
         const stack_t kernels = context.uc_stack;
-        const rt::thread_state* const carrier = &rt::carrier_state();
         // A call that the kernel itself makes with another mask has let it in: that is the handler's mask, and the caller's own one is
         // back afterwards.
         const bool let_in = (return_mask & bit(number)) != 0;
@@ -153,7 +152,6 @@ void run_handler_here(receiver* r, int number, siginfo_t& info, ucontext_t& cont
         r->over_weft -= marks;
         kernel_mask(SIG_SETMASK, all_signals); // until our return
         context.uc_stack = kernels;
-        if (carrier != &rt::carrier_state()) rt::sys::call(SYS_sigaltstack, 0, rt::sys::arg(&context.uc_stack));
     } else {
         const trap::program_code its_own;
         if (there_are_several()) kernel_mask(SIG_SETMASK, kernel_had | blocked_in(a, number));

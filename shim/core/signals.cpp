@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/signals.hpp"
 
+#include "core/alternate_stack.hpp"
 #include "core/signal_actions.hpp"
 #include "core/signal_handlers.hpp"
 #include "core/signal_receiver.hpp"
@@ -63,7 +64,8 @@ bool is_nudge(const siginfo_t& info) noexcept { return info.si_code == nudge && 
 
 /// Who runs here takes it at once; another one is roused.
 void arrives_for_one(int number, siginfo_t& info, ucontext_t& context, rt::hub* h) noexcept {
-    const bool in_weft = rt::carrier_state().within;
+    const rt::thread_state& came_on = rt::carrier_state();
+    const bool in_weft = came_on.within;
     const trap::untrapped here;
     const bits kernel_had = kernel_mask(SIG_SETMASK, ~bit(SIGSYS));
     const bool on_hub = h != nullptr && h->owns_stack_at(static_cast<std::uintptr_t>(context.uc_mcontext.gregs[REG_RSP]));
@@ -87,6 +89,7 @@ void arrives_for_one(int number, siginfo_t& info, ucontext_t& context, rt::hub* 
     }
     if (elsewhere != nullptr) nudge_there(*elsewhere, number);
     if (at_once) run_handler_here(running, number, info, context, kernel_had, in_weft);
+    returns_from(came_on, context);
     put_bits(context.uc_sigmask, common_mask());
     rt::of_carrier(kernel_side_here).mask = common_mask();
 }

@@ -4,6 +4,7 @@
 #include "calls/syscall.hpp"
 #include "calls/wait.hpp"
 #include "core/after_fork.hpp"
+#include "core/alternate_stack.hpp"
 #include "core/cancel.hpp"
 #include "core/real.hpp"
 #include "core/signals.hpp"
@@ -192,10 +193,6 @@ void on_trapped_call(siginfo_t& info, ucontext_t& context) noexcept {
         else send_on_both(context, task);
         return;
     }
-    if (number == SYS_rt_sigreturn) {
-        r[REG_RIP] = static_cast<greg_t>(address_of(weft_trap_return));
-        return;
-    }
     if (number == SYS_rt_sigprocmask) {
         r[REG_RAX] = change_mask(context, r[REG_RDI], r[REG_RSI], r[REG_RDX], r[REG_R10]);
         return;
@@ -244,12 +241,26 @@ void pass_on(int number, siginfo_t* info, void* context) noexcept {
     a.sa_sigaction(number, info, context);
 }
 
+/// The end of a handler, perhaps on the kernel thread's alternate stack. What it restores is this kernel thread's, so the fiber may not leave
+/// that here.
+bool ends_handler(const siginfo_t& info, ucontext_t& context) noexcept {
+    auto& r = context.uc_mcontext.gregs;
+    if (info.si_code != user_dispatch || r[REG_RAX] != SYS_rt_sigreturn) return false;
+    r[REG_RIP] = static_cast<greg_t>(address_of(weft_trap_return));
+    return true;
+}
+
 void on_sigsys(int number, siginfo_t* info, void* context) noexcept {
+    auto& interrupted = *static_cast<ucontext_t*>(context);
+    if (ends_handler(*info, interrupted)) return;
+    const rt::thread_state& came_on = rt::carrier_state();
+    const std::uint8_t selector = came_on.selector;
+    rt::carrier_state().selector = 0; // at once: a fiber that comes back to its hub makes system calls on its way
     const rt::within_weft within;
-    const std::uint8_t selector = rt::carrier_state().selector;
-    rt::carrier_state().selector = 0;
-    if (info->si_code == user_dispatch) on_trapped_call(*info, *static_cast<ucontext_t*>(context));
+    if (&came_on != &rt::carrier_state()) *reinterpret_cast<std::uint64_t*>(&interrupted.uc_sigmask) = current_mask() & ~trap_bit;
+    if (info->si_code == user_dispatch) on_trapped_call(*info, interrupted);
     else pass_on(number, info, context);
+    signals::returns_from(came_on, interrupted);
     rt::carrier_state().selector = selector;
 }
 
