@@ -36,8 +36,8 @@ void call_on_own_stack(stack_t& own, info_handler handler, int flags, int number
 void call_here_on_own_stack(stack_t& own, const stack_t& kernels, info_handler handler, int flags, int number, siginfo_t* info,
                             void* context);
 
-/// A handler of ours, which came on that kernel thread, is about to return, perhaps on another one: the return sets the alternate stack as it
-/// was when the signal came, and two kernel threads must not have the same.
+/// A handler of ours, which came on that kernel thread, is about to return, perhaps on another one: the return sets the alternate stack as
+/// it was when the signal came, and two kernel threads must not have the same.
 void returns_from(const rt::thread_state& carrier, ucontext_t& context) noexcept;
 
 /// Whether the calling green thread is on its own.

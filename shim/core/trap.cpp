@@ -241,8 +241,8 @@ void pass_on(int number, siginfo_t* info, void* context) noexcept {
     a.sa_sigaction(number, info, context);
 }
 
-/// The end of a handler, perhaps on the kernel thread's alternate stack. What it restores is this kernel thread's, so the fiber may not leave
-/// that here.
+/// The end of a handler, perhaps on the kernel thread's alternate stack. What it restores is this kernel thread's, so the fiber may
+/// not leave that here.
 bool ends_handler(const siginfo_t& info, ucontext_t& context) noexcept {
     auto& r = context.uc_mcontext.gregs;
     if (info.si_code != user_dispatch || r[REG_RAX] != SYS_rt_sigreturn) return false;
