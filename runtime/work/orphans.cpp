@@ -3,7 +3,9 @@
 // no zombies for as long as the program lives, whatever its hubs do.
 #include <weft/detail/child.hpp>
 
+#include "core/carrier_thread.hpp"
 #include "core/fork.hpp"
+#include "core/own_thread.hpp"
 #include "core/private_fd.hpp"
 #include "core/registry.hpp"
 #include "core/sys.hpp"
@@ -11,7 +13,6 @@
 #include "work/fork_lock.hpp"
 
 #include <algorithm>
-#include <csignal>
 #include <cstdint>
 #include <ctime>
 #include <mutex>
@@ -19,7 +20,6 @@
 #include <vector>
 
 #include <poll.h>
-#include <pthread.h>
 #include <sys/eventfd.h>
 
 namespace weft::rt {
@@ -34,22 +34,6 @@ constinit int nudge_fd = -1;              // tells the reaper of more
 
 /// Under the lock.
 bool reaper_lives() noexcept { return has_reaper && reaper_generation == fork_generation(); }
-
-/// Starts `run` on a detached kernel thread that takes no signals.
-bool start_thread(void* (*run)(void*)) noexcept {
-    const inside_weft inside;
-    const std::uint64_t all = ~(std::uint64_t{3} << 31); // but for libc's own two
-    std::uint64_t before = 0;
-    ::pthread_attr_t detached;
-    ::pthread_attr_init(&detached);
-    ::pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&all), sys::arg(&before), sizeof all);
-    ::pthread_t thread{};
-    const int error = ::pthread_create(&thread, &detached, run, nullptr);
-    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&before), 0, sizeof before);
-    ::pthread_attr_destroy(&detached);
-    return error == 0;
-}
 
 } // namespace
 
@@ -103,13 +87,13 @@ void child::retire(child* c) noexcept {
         sys::call(SYS_write, nudged, sys::arg(&one), sizeof one);
         return;
     }
-    const bool started = start_thread([](void*) -> void* {
+    const bool started = make_own_thread([](void*) noexcept -> void* {
         const helper_thread counted;
         this_thread_state.inside = 1; // whatever it calls is libc's
-        ::pthread_setname_np(::pthread_self(), "weft-reaper");
+        name_own_thread("weft-reaper");
         serve_orphans();
         return nullptr;
-    });
+    }, nullptr);
     if (started) return;
     const std::lock_guard hold(orphans_lock); // then it is reaped when weft next deals with children
     has_reaper = false;

@@ -109,7 +109,6 @@ CASE(a_childs_own) { finish(start(opens_nothing, NULL)); }
 // Threads that have ended are nobody's business.
 CASE(a_childs_own_after_threads) {
     pthread_t threads[THREADS];
-    sem_init(&looked, 0, 0);
     for (int i = 0; i < THREADS; ++i) threads[i] = start(opens_nothing, NULL);
     for (int i = 0; i < THREADS; ++i) finish(threads[i]);
     opens_nothing(NULL);
