@@ -19,8 +19,8 @@ if(PROJECT_IS_TOP_LEVEL)
     find_program(WEFT_CCACHE ccache)
     mark_as_advanced(WEFT_CCACHE)
     if(WEFT_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
-        # The sloppiness is what ccache's manual asks for where precompiled headers are used.
-        set(weft_launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${WEFT_CCACHE})
+        # The sloppiness is what ccache's manual asks for where precompiled headers are used. Sources have absolute paths: the directory adds nothing.
+        set(weft_launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_NOHASHDIR=1 ${WEFT_CCACHE})
         set(CMAKE_CXX_COMPILER_LAUNCHER ${weft_launcher})
         set(CMAKE_C_COMPILER_LAUNCHER ${weft_launcher})
     endif()
