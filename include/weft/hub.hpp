@@ -44,7 +44,8 @@ public:
     /// Its live fibers, oldest first; the main fiber is one.
     [[nodiscard]] WEFT_API static std::vector<any_fiber> fibers();
     [[nodiscard]] WEFT_API static hub_stats stats();
-    /// Waits until nothing is left to run but the callers of this. False: the deadline came first.
+    /// Waits until nothing is left to run but the callers of this, or nothing could wake what is. Coroutines that have yielded, and signal handlers, do
+    /// not keep it waiting. False: the deadline came first.
     WEFT_API static bool join(deadline d = {});
 
 private:

@@ -356,7 +356,7 @@ void hub::wait_idle() {
 bool hub::wait_quiescent(deadline d) {
     for (;;) {
         interruption_point();
-        if (live_ == 1 + background_) return true;
+        if (live_ == 1 + background_ && nobody_comes()) return true;
         waiter w("all fibers", &quiescent_);
         quiescent_.push(w.node);
         const wake_reason reason = w.suspend(d);

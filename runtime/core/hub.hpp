@@ -160,7 +160,8 @@ public:
     [[nodiscard]] std::uint64_t live_fibers() const noexcept { return live_; }
     [[nodiscard]] const hub_counters& counters() const noexcept { return counters_; }
     [[nodiscard]] std::uint64_t timer_count() const noexcept { return timers_.size(); }
-    /// Fibers of weft's own that wait for what may come, such as signals: nobody waits for their end.
+    /// Fibers whose end nobody waits for: weft's own that wait for what may come, such as signals, and those of coroutines that have yielded,
+    /// while they are parked for that.
     void count_background(int change) noexcept { background_ += static_cast<std::uint64_t>(change); }
     /// Something to be done between two fibers, from any kernel thread; see hub_task.
     void post(hub_task& t) noexcept;
@@ -223,6 +224,10 @@ private:
         return &f;
     }
 
+    /// No fiber is about to run but the running one.
+    [[nodiscard]] bool nobody_comes() const noexcept {
+        return ready_.empty() && remote_.load(std::memory_order_relaxed) == nullptr && interrupts_.load(std::memory_order_relaxed) == nullptr;
+    }
     /// Every fiber has a frame of its own, so any kernel thread may run it.
     [[nodiscard]] bool can_move() const noexcept { return loop_frame_ != nullptr && plain_ == 0 && !is_alone(); }
     /// Nobody waits for the fiber that it has; one that comes from another hub is counted when the loop sees it.

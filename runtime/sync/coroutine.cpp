@@ -3,12 +3,28 @@
 #include <weft/detail/hand_off.hpp>
 #include <weft/errors.hpp>
 
-#include "core/thread_state.hpp"
+#include "core/hub.hpp"
 
 #include <stdexcept>
 #include <utility>
 
 namespace weft::rt {
+
+namespace {
+
+/// Only who has the coroutine can go on with it, so wait() and hub::join are not kept waiting by it.
+class set_aside {
+public:
+    set_aside() noexcept : hub_(*hub::current()) { hub_.count_background(1); }
+    set_aside(const set_aside&) = delete;
+    set_aside& operator=(const set_aside&) = delete;
+    ~set_aside() { hub_.count_background(-1); }
+
+private:
+    hub& hub_;
+};
+
+} // namespace
 
 bool coroutine_core::claim(bool& fresh) {
     bool running = false;
@@ -63,7 +79,10 @@ void coroutine_core::pass_out() {
         if (!closing_) turn_ = turn::outside;
         outside_.wake_one();
     }
-    take_or_wait(lock_, inside_, "the next resume of a coroutine", this, {}, [this] { return turn_ == turn::inside || closing_; });
+    {
+        const set_aside until_then;
+        take_or_wait(lock_, inside_, "the next resume of a coroutine", this, {}, [this] { return turn_ == turn::inside || closing_; });
+    }
     bool closing = false;
     {
         const std::lock_guard hold(lock_);

@@ -2,10 +2,14 @@
 #include <weft/errors.hpp>
 #include <weft/event.hpp>
 #include <weft/fiber.hpp>
+#include <weft/hub.hpp>
+#include <weft/signal.hpp>
 #include <weft/timeout.hpp>
 
 #include <catch2/catch.hpp>
 
+#include <atomic>
+#include <csignal>
 #include <functional>
 #include <memory>
 #include <numeric>
@@ -176,6 +180,46 @@ TEST_CASE("coroutine_resumed_by_several_threads") {
         CHECK(answer.get(10s) == i * i);
         t.join();
     }
+}
+
+TEST_CASE("coroutine_that_has_yielded_keeps_no_join_waiting") {
+    const weft::signal_handler handler(SIGUSR2, [] {}); // it might wake anyone, so nothing else ends that join
+    int turns = 0;
+    weft::coroutine<int, int> co([&](auto& give, int n) {
+        for (;;) {
+            weft::this_fiber::sleep_for(1ms);
+            ++turns;
+            n = give(n);
+        }
+    });
+    weft::generator<int> numbers([](auto& give) {
+        for (int i = 0;; ++i) give(i);
+    });
+    CHECK(co.resume(1) == 1);
+    CHECK(numbers.next() == 0);
+    CHECK(weft::hub::join(20s));
+    CHECK(weft::wait(20s));
+    CHECK(weft::hub::join(0s));
+    // While it runs it does, though who resumed it has gone.
+    CHECK_THROWS_AS(co.resume(2, 0s), weft::timeout_error);
+    CHECK_FALSE(weft::hub::join(0s));
+    CHECK(weft::hub::join(20s));
+    CHECK(turns == 2);
+    // And so does a fiber that is going to go on with it.
+    weft::spawn([&] {
+        weft::this_fiber::sleep_for(2ms);
+        CHECK(co.resume(3) == 3);
+    });
+    CHECK(weft::hub::join(20s));
+    CHECK(turns == 3);
+    // From another kernel thread.
+    std::atomic<int> got{0};
+    std::thread far([&] { got = co.resume(4); });
+    bool joined = true;
+    while (got == 0) joined = weft::hub::join(20s) && joined;
+    far.join();
+    CHECK((joined && got == 4));
+    CHECK(weft::hub::join(20s));
 }
 
 TEST_CASE("generator_is_a_range") {

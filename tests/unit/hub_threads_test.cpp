@@ -154,6 +154,7 @@ TEST_CASE("join_past_its_deadline_without_a_hub") {
     });
     while (plain.wait_for(0s) != std::future_status::ready) weft::this_fiber::sleep_for(1ms);
     CHECK(plain.get());
+    CHECK(f.kill(20s));
 }
 
 TEST_CASE("a_thread_that_ends_kills_its_fibers_and_waits") {

@@ -55,7 +55,7 @@ WEFT_API bool wait_until_quiet(deadline d);
 } // namespace rt
 
 /// Waits until nothing is left to run but the callers of this: all other fibers of the hub have ended, or nothing could wake
-/// those that have not. False: the deadline came first.
+/// those that have not. Coroutines that have yielded, and signal handlers, do not keep it waiting. False: the deadline came first.
 inline bool wait() { return rt::wait_until_quiet({}); }
 inline bool wait(deadline d) { return rt::wait_until_quiet(d); }
 
