@@ -67,7 +67,8 @@ public:
     connection& operator=(connection&& other) noexcept;
     ~connection() { close(); }
 
-    /// Connects to "host:port", "[v6]:port" or "unix:/path". A name's addresses are tried in turn.
+    /// Connects to "host:port", "[v6]:port" or "unix:/path". A name is looked up on a kernel thread, by the same deadline; its addresses are tried in
+    /// turn. Throws std::invalid_argument for a text that is no address, std::runtime_error for a name that is not found.
     static connection open(std::string_view address, deadline d = {});
 
     explicit operator bool() const noexcept { return fd_ >= 0; }

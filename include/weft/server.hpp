@@ -151,7 +151,8 @@ public:
     /// std::system_error (EADDRINUSE, EACCES, …), std::invalid_argument for a text that is no address.
     void start();
     /// Accepts what has connected by now, closes the socket and waits for the handlers; at the deadline those left are killed, and waited for. True:
-    /// none was killed. A handler may call it, and is not waited for then. Nothing if it does not run.
+    /// none was killed. A handler may call it, and is not waited for then. Nothing if it does not run. If it is left otherwise (killed, a timeout scope) the
+    /// handlers are killed at once.
     bool stop(deadline d = {});
     /// start(), unless it runs, then waits until somebody calls stop(). If it is left otherwise (killed, a timeout scope) it stops at once. Throws
     /// std::system_error if accepting fails for good.

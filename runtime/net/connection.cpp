@@ -58,7 +58,7 @@ connection& connection::operator=(connection&& other) noexcept {
 connection connection::open(std::string_view address, deadline d) {
     constexpr const char* what = "weft::connection::open";
     rt::interruption_point();
-    const rt::endpoint where = rt::resolve(address, SOCK_STREAM, false);
+    const rt::endpoint where = rt::resolve(address, SOCK_STREAM, false, d);
     int error = EADDRNOTAVAIL;
     for (const socket_address& a : where.addresses) {
         rt::socket_fd made(::socket(a.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

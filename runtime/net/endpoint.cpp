@@ -8,6 +8,7 @@
 #include "core/sys.hpp"
 
 #include <weft/io.hpp>
+#include <weft/threadpool.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -16,6 +17,7 @@
 #include <memory>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 #include <netdb.h>
 #include <netinet/in.h>
@@ -65,29 +67,61 @@ bool is_number(std::string_view s) noexcept {
     return !s.empty() && std::all_of(s.begin(), s.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-std::vector<socket_address> look_up(const std::string& host, const std::string& port, int type, bool to_listen) {
+/// What getaddrinfo says.
+struct answer {
+    int error = 0;
+    int system_error = 0; // where that is EAI_SYSTEM
+    std::vector<socket_address> addresses;
+};
+
+answer ask(const std::string& host, const std::string& port, int type, int flags) {
     addrinfo hints{};
     hints.ai_socktype = type;
-    hints.ai_flags = to_listen ? AI_PASSIVE : AI_ADDRCONFIG;
+    hints.ai_flags = flags;
     addrinfo* found = nullptr;
-    int error = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &hints, &found);
-    if (error != 0 && !to_listen && error != EAI_SYSTEM) { // an address of a family that this machine has but on its loopback
-        hints.ai_flags = 0;
-        error = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &hints, &found);
-    }
-    if (error == EAI_SYSTEM) throw_errno(errno, ("weft: " + host).c_str());
-    if (error != 0) throw std::runtime_error("weft: " + host + ":" + port + ": " + ::gai_strerror(error));
+    answer a;
+    a.error = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &hints, &found);
+    a.system_error = errno;
+    if (a.error != 0) return a;
     const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> guard(found, &::freeaddrinfo);
-    std::vector<socket_address> all;
-    for (const addrinfo* a = found; a != nullptr; a = a->ai_next) all.emplace_back(a->ai_addr, static_cast<unsigned>(a->ai_addrlen));
+    for (const addrinfo* i = found; i != nullptr; i = i->ai_next) a.addresses.emplace_back(i->ai_addr, static_cast<unsigned>(i->ai_addrlen));
+    return a;
+}
+
+/// Where a peer is. Names are looked up on a kernel thread, with or without a shim: that may take long, and is left at the deadline.
+answer find_peer(const std::string& host, const std::string& port, int type, deadline d) {
+    if (answer at_once = ask(host, port, type, AI_NUMERICHOST | AI_NUMERICSERV); at_once.error == 0) return at_once;
+    constexpr std::size_t most_at_once = 16;
+    static threadpool* const lookups = new threadpool(most_at_once); // never destroyed: one may be going on when the process ends
+    auto found = lookups->submit([=] {
+        answer first = ask(host, port, type, AI_ADDRCONFIG);
+        const bool again = first.error != 0 && first.error != EAI_SYSTEM; // an address of a family that this machine has but on its loopback
+        return again ? ask(host, port, type, 0) : first;
+    });
+    try {
+        return found.get(d);
+    } catch (...) {
+        found.cancel(); // unless it has begun
+        throw;
+    }
+}
+
+std::vector<socket_address> look_up(const std::string& host, const std::string& port, int type, bool to_listen, deadline d) {
+    answer a = to_listen ? ask(host, port, type, AI_PASSIVE) : find_peer(host, port, type, d);
+    if (a.error == EAI_SYSTEM) {
+        interruption_point(); // it may have been that
+        throw_errno(a.system_error, ("weft: " + host).c_str());
+    }
+    if (a.error != 0) throw std::runtime_error("weft: " + host + ":" + port + ": " + ::gai_strerror(a.error));
+    std::vector<socket_address> all = std::move(a.addresses);
     // A server on "localhost" is where most look for it.
-    if (to_listen) std::stable_partition(all.begin(), all.end(), [](const socket_address& a) { return a.family() == AF_INET; });
+    if (to_listen) std::stable_partition(all.begin(), all.end(), [](const socket_address& one) { return one.family() == AF_INET; });
     return all;
 }
 
 } // namespace
 
-endpoint resolve(std::string_view text, int type, bool to_listen) {
+endpoint resolve(std::string_view text, int type, bool to_listen, deadline d) {
     endpoint e;
     if (text.starts_with("unix:")) {
         e.addresses.push_back(unix_address(text.substr(5)));
@@ -119,7 +153,7 @@ endpoint resolve(std::string_view text, int type, bool to_listen) {
         e.addresses.push_back(any_address(AF_INET, static_cast<std::uint16_t>(number)));
         return e;
     }
-    e.addresses = look_up(std::string(host), std::string(port), type, to_listen);
+    e.addresses = look_up(std::string(host), std::string(port), type, to_listen, d);
     return e;
 }
 

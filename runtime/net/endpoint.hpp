@@ -18,8 +18,9 @@ struct endpoint {
 };
 
 /// "host:port", "[v6]:port", ":port", "port", "unix:/path", "unix:@name". Throws std::invalid_argument for what is none of these, std::system_error
-/// or std::runtime_error where a name is not found. `to_listen`: without a host it means all addresses, else this machine.
-endpoint resolve(std::string_view text, int type, bool to_listen);
+/// or std::runtime_error where a name is not found. `to_listen`: without a host it means all addresses, else this machine. The deadline is for names
+/// of peers; past it timeout_error.
+endpoint resolve(std::string_view text, int type, bool to_listen, deadline d = {});
 
 /// A descriptor that is closed with its owner, and that the hubs forget then.
 class socket_fd {

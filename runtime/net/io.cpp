@@ -3,6 +3,7 @@
 
 #include "core/parkable.hpp"
 #include "core/readiness.hpp"
+#include "core/scopes.hpp"
 #include "core/sys.hpp"
 
 #include <algorithm>
@@ -28,11 +29,13 @@ bool ask(int fd, short events, int milliseconds, const char* what) {
 }
 
 /// A kernel thread without a hub.
-bool block(int fd, short events, deadline d, const char* what) {
+bool block(const rt::parkable& self, int fd, short events, deadline d, const char* what) {
     for (;;) {
+        rt::interruption_point();
+        const deadline until = rt::end_of_wait(self, d);
         int milliseconds = -1;
-        if (!d.is_never())
-            milliseconds = static_cast<int>(std::min<std::int64_t>((d.remaining().count() + 999'999) / 1'000'000, 1'000'000));
+        if (!until.is_never())
+            milliseconds = static_cast<int>(std::min<std::int64_t>((until.remaining().count() + 999'999) / 1'000'000, 1'000'000));
         if (ask(fd, events, milliseconds, what)) return true;
         if (d.expired()) return false;
     }
@@ -40,7 +43,7 @@ bool block(int fd, short events, deadline d, const char* what) {
 
 bool wait(int fd, short events, deadline d, const char* what) {
     if (fd < 0) fail(EBADF, what);
-    if (!rt::current_parkable().is_fiber()) return block(fd, events, d, what);
+    if (const rt::parkable& self = rt::current_parkable(); !self.is_fiber()) return block(self, fd, events, d, what);
     for (;;) {
         rt::interruption_point();
         if (ask(fd, events, 0, what)) return true;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The two kinds of server: how each takes one client.
+#include <weft/fiber.hpp>
 #include <weft/server.hpp>
 
 #include "core/log.hpp"
@@ -7,6 +8,7 @@
 #include "core/sys.hpp"
 #include "net/server_core.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <stdexcept>
 #include <system_error>
@@ -99,7 +101,7 @@ private:
 void send_to(int fd, std::string_view text, const socket_address& to, deadline d) {
     constexpr const char* what = "weft: sendto";
     interruption_point();
-    for (;;) {
+    for (std::chrono::nanoseconds nap = std::chrono::milliseconds(1);;) {
         const long n = sys::call(SYS_sendto, fd, sys::arg(text.data()), static_cast<long>(text.size()), MSG_DONTWAIT | MSG_NOSIGNAL, sys::arg(to.data()),
                                  static_cast<long>(to.size()));
         if (n >= 0) {
@@ -108,7 +110,13 @@ void send_to(int fd, std::string_view text, const socket_address& to, deadline d
         }
         if (n == -EINTR) continue;
         if (n != -EAGAIN) throw_errno(static_cast<int>(-n), what);
-        if (!wait_socket(fd, true, d, what)) throw timeout_error(std::string(what) + ": the deadline came first");
+        if (d.expired()) throw timeout_error(std::string(what) + ": the deadline came first");
+        if (to.family() != AF_UNIX) {
+            wait_socket(fd, true, d, what);
+        } else { // the peer's queue is full, and nothing tells when it no longer is
+            this_fiber::sleep_until(std::min(d, deadline(nap)));
+            nap = std::min<std::chrono::nanoseconds>(nap * 2, std::chrono::milliseconds(50));
+        }
     }
 }
 

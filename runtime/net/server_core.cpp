@@ -214,10 +214,25 @@ bool server_core::stop(deadline d) {
     if (!phase_.compare_exchange_strong(was, phase::stopping, std::memory_order_acq_rel))
         return was == phase::idle || end_handlers(d); // somebody else stops it, perhaps with a later deadline
     for (const auto& w : workers_) w->close_door(d);
-    if (options_.kind == worker_kind::threads)
-        for (const socket_fd& s : sockets_) accept_rest(s.get(), d);
-    if (!keeps_socket_) close_sockets();
-    bool none_killed = end_handlers(d);
+    bool none_killed = false;
+    try {
+        if (options_.kind == worker_kind::threads)
+            for (const socket_fd& s : sockets_) accept_rest(s.get(), d);
+        if (!keeps_socket_) close_sockets();
+        none_killed = end_handlers(d);
+    } catch (...) { // it is left: as at the deadline
+        const no_interruption on_the_way_out;
+        for (const auto& w : workers_) w->close_door(std::chrono::nanoseconds(0));
+        end_handlers(std::chrono::nanoseconds(0));
+        finish();
+        throw;
+    }
+    return finish() && none_killed;
+}
+
+/// False: workers had to kill handlers of theirs.
+bool server_core::finish() {
+    bool none_killed = true;
     for (const auto& w : workers_) none_killed &= w->end();
     workers_.clear();
     close_sockets();

@@ -71,6 +71,7 @@ private:
     void close_sockets() noexcept;
     void start_workers();
     bool end_handlers(deadline d);
+    bool finish();
     void forget_parent() noexcept;
 
     const std::string text_;

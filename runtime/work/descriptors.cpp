@@ -3,13 +3,13 @@
 
 #include "core/parkable.hpp"
 #include "core/readiness.hpp"
+#include "core/scopes.hpp"
 #include "core/sys.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
-#include <limits>
 #include <system_error>
 #include <vector>
 
@@ -31,15 +31,12 @@ long ask(std::span<pollfd> wanted, const timespec* limit) {
 
 /// A kernel thread without a hub: until one is ready, a signal, the deadline or the end of a scope around it.
 void block(const parkable& self, std::span<pollfd> wanted, deadline d) {
-    std::int64_t until = d.time().time_since_epoch().count();
-    for (const timeout_scope* s = self.scopes; s != nullptr; s = s->outer)
-        if (!s->thrown) until = std::min(until, s->expiry.at);
-    if (until == std::numeric_limits<std::int64_t>::max()) {
+    const deadline until = end_of_wait(self, d);
+    if (until.is_never()) {
         ask(wanted, nullptr);
         return;
     }
-    const std::int64_t now = deadline::clock::now().time_since_epoch().count();
-    const std::int64_t left = std::max<std::int64_t>(until - now, 0);
+    const std::int64_t left = until.remaining().count();
     const timespec limit{left / 1'000'000'000, left % 1'000'000'000};
     ask(wanted, &limit);
 }

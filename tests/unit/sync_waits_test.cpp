@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every call of fibers, locks, conditions, counters, events, queues and coroutines that waits: a deadline in the past polls, a deadline ends
-// it, a timeout scope ends it, a kill ends it and takes nothing, another kernel thread wakes it and can wait itself, a deadlock is reported.
+// Every call of fibers, locks, conditions, counters, events, queues and coroutines that waits; and for each a deadlock is reported.
 #include <weft/errors.hpp>
 #include <weft/event.hpp>
 #include <weft/fiber.hpp>
@@ -9,6 +8,7 @@
 #include <weft/timeout.hpp>
 
 #include "support/child_process.hpp"
+#include "support/waiting_calls.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -20,51 +20,10 @@
 #include <vector>
 
 using namespace std::chrono_literals;
-using weft::deadline;
+using namespace test_support;
 using weft::this_fiber::yield;
 
 namespace {
-
-enum class takes { a_deadline, none };
-
-/// A call on an object of its own, which has to wait, and what lets it go on.
-struct waiting_call {
-    std::function<bool(deadline)> gives_up; // true: it says that the deadline came first
-    std::function<void()> wake;
-};
-struct call_kind {
-    const char* name;
-    takes what;
-    std::function<waiting_call()> make;
-};
-
-template <class Error, class F>
-bool throws(F call) {
-    try {
-        call();
-        return false;
-    } catch (const Error&) {
-        return true;
-    }
-}
-
-/// For calls on an object that is waited for as it is made.
-template <class T, class Wait, class Wake, class... Args>
-call_kind on(const char* name, takes what, Wait wait, Wake wake, Args... args) {
-    return {name, what, [=] {
-        auto object = std::make_shared<T>(args...);
-        return waiting_call{[=](deadline d) { return wait(*object, d); }, [=] { wake(*object); }};
-    }};
-}
-/// For calls on an object that something must be done to first.
-template <class T, class First, class Wait, class Wake, class... Args>
-call_kind after(First first, const char* name, takes what, Wait wait, Wake wake, Args... args) {
-    return {name, what, [=] {
-        auto object = std::make_shared<T>(args...);
-        first(*object);
-        return waiting_call{[=](deadline d) { return wait(*object, d); }, [=] { wake(*object); }};
-    }};
-}
 
 /// Something held, or done, by a fiber until `go`.
 struct held_by_a_fiber {
@@ -174,7 +133,7 @@ std::vector<call_kind> queues() {
 
 std::vector<call_kind> fibers() {
     const auto go = [](auto& o) { o.go.set(); };
-    return {
+    std::vector<call_kind> all{
         on<held_by_a_fiber>("fiber.join", takes::a_deadline, [](auto& h, deadline d) { return !h.f.join(d); }, go),
         on<held_by_a_fiber>("fiber.get", takes::a_deadline, [](auto& h, deadline d) { return throws<timeout_error>([&] { h.f.get(d); }); }, go),
         on<held_by_a_fiber>("joinall", takes::a_deadline, [](auto& h, deadline d) { return weft::joinall({h.f}, d).empty(); }, go),
@@ -188,65 +147,8 @@ std::vector<call_kind> fibers() {
         on<held_by_a_fiber>("gather", takes::none, [](auto& h, deadline) { return std::get<0>(weft::gather(h.f)) != 7; }, go),
         on<coroutines>("generator.next", takes::none, [](auto& c, deadline d) { return c.numbers.next(d) != 1; }, go),
     };
-}
-
-/// The call has gone on in `f`; how it ended.
-bool went_on(const weft::fiber<bool>& f) { return f.join(30s) && !f.get(); }
-
-void check(const std::vector<call_kind>& kinds) {
-    for (const call_kind& kind : kinds) {
-        INFO(kind.name);
-        {
-            const waiting_call c = kind.make();
-            if (kind.what == takes::a_deadline) {
-                CHECK(c.gives_up(-1s));
-                CHECK(c.gives_up(0s));
-                CHECK(c.gives_up(2ms));
-                CHECK(c.gives_up(std::chrono::system_clock::now() + 1ms));
-            }
-            bool ended = false; // by the scope, whose error some of the calls take for the deadline's
-            try {
-                ended = weft::with_timeout(2ms, [&] { return c.gives_up({}); });
-            } catch (const timeout_error&) {
-                ended = true;
-            }
-            CHECK(ended);
-        }
-        {
-            const waiting_call c = kind.make();
-            auto killed = weft::spawn([&] { return c.gives_up({}); });
-            yield();
-            CHECK_FALSE(killed.ready());
-            CHECK(killed.kill(30s));
-            CHECK_THROWS_AS(killed.get(), weft::fiber_killed);
-            if (std::string(kind.name) == "generator.next") continue; // it goes on without who was killed
-            auto next = weft::spawn([&] { return c.gives_up({}); }); // gets what the other has not taken
-            yield();
-            CHECK_FALSE(next.ready());
-            weft::event woken;
-            std::thread foreign([&] {
-                c.wake();
-                woken.set();
-            });
-            CHECK(went_on(next));
-            CHECK(woken.wait(30s));
-            foreign.join();
-        }
-        {
-            const waiting_call c = kind.make();
-            weft::async_result<bool> ended;
-            weft::event begun;
-            std::thread foreign([&] {
-                begun.set();
-                ended.set(c.gives_up({}));
-            });
-            begun.wait();
-            weft::this_fiber::sleep_for(1ms); // most likely it waits by now
-            c.wake();
-            CHECK_FALSE(ended.get(30s));
-            foreign.join();
-        }
-    }
+    all.back().once = true;
+    return all;
 }
 
 void check_deadlocks(const std::vector<call_kind>& kinds) {
