@@ -9,15 +9,15 @@ namespace weft {
 
 /// Which families of libc calls are cooperative. Members stay in this order; the defaults are a linked program's.
 struct patch_options {
-    bool io = true;       ///< sockets, pipes and other descriptors
+    bool io = true;       ///< sockets, pipes and other descriptors; locks on files, message queues
     bool time = true;     ///< sleep and its kin
-    bool dns = true;      ///< getaddrinfo and its kin, on kernel threads
-    bool poll = true;     ///< poll, select
-    bool stdio = true;    ///< buffered files; nothing is intercepted in this version
-    bool process = true;  ///< waiting for children; nothing is intercepted in this version
-    bool locks = true;    ///< pthread locks; nothing is intercepted in this version
-    bool threads = false; ///< pthread_create makes green threads; nothing is intercepted in this version
-    bool signal = true;   ///< handlers of signals: they interrupt served calls
+    bool dns = true;      ///< getaddrinfo and its kin, users, groups and services: on kernel threads
+    bool poll = true;     ///< poll, select, epoll
+    bool stdio = true;    ///< FILEs on pipes, sockets and terminals; popen, syslog
+    bool process = true;  ///< waiting for children; system
+    bool locks = true;    ///< pthread's mutexes, conditions, semaphores and so on, C11's, futexes
+    bool threads = false; ///< pthread_create makes green threads
+    bool signal = true;   ///< handlers run on the stack of who takes the signal; waiting for signals
 };
 
 /// Switches the families, for the whole process and from now on. A program linked with `weft::shim` starts with the defaults above;
