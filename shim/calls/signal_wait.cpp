@@ -4,6 +4,7 @@
 #include "calls/wait.hpp"
 #include "core/call_mask.hpp"
 #include "core/serve.hpp"
+#include "threads/timers.hpp"
 
 #include "core/private_fd.hpp"
 #include "core/sys.hpp"
@@ -149,7 +150,11 @@ int accept_signal(const sigset_t& set, siginfo_t* info, deadline until) noexcept
     auto attempt = [&] {
         const int number = take_pending(set, info);
         if (number != 0) return number;
-        const long taken = rt::sys::call(SYS_rt_sigtimedwait, rt::sys::arg(&set), rt::sys::arg(info), rt::sys::arg(&at_once), kernel_sigset_size);
+        siginfo_t came;
+        long taken = 0;
+        do taken = rt::sys::call(SYS_rt_sigtimedwait, rt::sys::arg(&set), rt::sys::arg(&came), rt::sys::arg(&at_once), kernel_sigset_size);
+        while (taken > 0 && thread_timers::passed_on(came));
+        if (taken > 0 && info != nullptr && !copy_to_caller(info, &came, sizeof came)) return -1;
         return taken < 0 ? fail(static_cast<int>(-taken)) : static_cast<int>(taken);
     };
     if (const int number = attempt(); number > 0 || errno != EAGAIN) return number > 0 ? success(number) : number;

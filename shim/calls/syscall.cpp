@@ -296,6 +296,8 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     always(SYS_clock_gettime, clock_gettime);
     always(SYS_clock_getres, clock_getres);
     always(SYS_getrusage, getrusage);
+    always(SYS_timer_create, timer_create);
+    always(SYS_timer_delete, timer_delete);
     always(SYS_pkey_alloc, allocate_key);
     always(SYS_getdents64, directory_entries);
     always(SYS_set_tid_address, set_tid_address);

@@ -32,6 +32,8 @@ long prctl(const arguments& a) noexcept;
 long clock_gettime(const arguments& a) noexcept;
 long clock_getres(const arguments& a) noexcept;
 long getrusage(const arguments& a) noexcept;
+long timer_create(const arguments& a) noexcept;
+long timer_delete(const arguments& a) noexcept;
 long set_tid_address(const arguments& a) noexcept;
 
 } // namespace weft::shim::syscalls

@@ -230,6 +230,14 @@ bool keeps_pending() noexcept {
 
 arrivals& shared_arrivals() noexcept { return shared; }
 
+receiver* receiver_of(std::uint64_t fiber) noexcept {
+    receiver* r = oldest;
+    while (r != nullptr && r->fiber->id != fiber) r = r->next;
+    return r;
+}
+
+receiver* main_receiver() noexcept { return main_one; }
+
 int runs_elsewhere(const receiver& r) noexcept {
     const rt::fiber_core* const f = r.fiber;
     if (f == nullptr || &r == self() || f->state.load(std::memory_order_relaxed) != rt::fiber_state::running) return 0;

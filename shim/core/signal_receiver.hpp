@@ -141,6 +141,9 @@ receiver* choose(int number, const siginfo_t& info, receiver* running) noexcept;
 bool record(receiver* r, const siginfo_t& info, bool to_process) noexcept;
 /// Sent to the process, and nobody takes them at present.
 arrivals& shared_arrivals() noexcept;
+/// That of the thread with this fiber, and main's; null: it has ended.
+receiver* receiver_of(std::uint64_t fiber) noexcept;
+receiver* main_receiver() noexcept;
 /// The kernel thread that runs it, if it runs now and that is another one: it may never wait. Else 0.
 int runs_elsewhere(const receiver& r) noexcept;
 /// Tells it there that something is recorded for it; several times, if it is in weft's code, where no handler runs, and may leave that without looking.

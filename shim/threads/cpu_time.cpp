@@ -156,6 +156,10 @@ long getrusage(int whose, rusage* out) noexcept {
     return 0;
 }
 
+clockid_t timer_clock(clockid_t clock) noexcept {
+    return clock != CLOCK_THREAD_CPUTIME_ID && is_green(clock) && read(clock) >= 0 ? CLOCK_PROCESS_CPUTIME_ID : clock;
+}
+
 namespace {
 
 int as_call(long result) noexcept {
@@ -186,11 +190,6 @@ WEFT_API int clock_getres(clockid_t clock, timespec* out) noexcept {
 WEFT_API int getrusage(__rusage_who_t whose, rusage* out) noexcept {
     if (whose != RUSAGE_THREAD) return weft::shim::real().getrusage(whose, out);
     return cpu_time::as_call(serve_thread<call::getrusage>(cpu_time::getrusage, static_cast<int>(whose), out));
-}
-/// A timer cannot follow such a clock: it gets the process's, as long as the thread has not more than one.
-WEFT_API int timer_create(clockid_t clock, sigevent* event, timer_t* out) noexcept {
-    const bool green = clock != CLOCK_THREAD_CPUTIME_ID && cpu_time::is_green(clock) && cpu_time::read(clock) >= 0;
-    return weft::shim::real().timer_create(green ? CLOCK_PROCESS_CPUTIME_ID : clock, event, out);
 }
 
 } // extern "C"

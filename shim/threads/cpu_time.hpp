@@ -42,6 +42,9 @@ bool is_own(clockid_t clock) noexcept;
 /// Nanoseconds; -EINVAL: there is no such thread.
 std::int64_t read(clockid_t clock) noexcept;
 
+/// What a timer is to be made for: it cannot follow a green thread's clock, and gets the process's, as long as the thread has not more than one.
+clockid_t timer_clock(clockid_t clock) noexcept;
+
 /// The system calls, with the kernel's results.
 long clock_gettime(clockid_t clock, timespec* out) noexcept;
 long clock_getres(clockid_t clock, timespec* out) noexcept;

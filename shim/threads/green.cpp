@@ -39,6 +39,7 @@ namespace {
 
 // An intercepted call goes deeper than libc's own would: a thread that asks for a small stack gets this much more, as a part of its guard.
 constexpr std::size_t own_depth = 16 * 1024, small = 256 * 1024;
+constexpr std::size_t whole_pages(std::size_t size) noexcept { return (size + rt::page_size - 1) & ~(rt::page_size - 1); }
 green_thread* const anybody = reinterpret_cast<green_thread*>(1);
 
 constinit green_thread main_thread;
@@ -241,7 +242,8 @@ int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void
     t.detached.store(w.detached, std::memory_order_relaxed);
     t.stack_size = w.stack_size;
     t.stack_low = const_cast<char*>(static_cast<const char*>(f->machine.stack_base())) + beyond;
-    t.guard_size = w.guard_size == 0 ? 0 : w.guard_size + beyond; // where a fault means that the stack was used up
+    // Where a fault means that the stack was used up. As libc has it: none below a stack of the program's own, else whole pages.
+    t.guard_size = w.guard_size == 0 || w.stack != nullptr ? 0 : whole_pages(w.guard_size) + beyond;
     t.inherits_scheduling = w.inherits;
     t.on_given_stack = w.stack != nullptr;
     t.lives_at = home.at;

@@ -91,7 +91,7 @@ REASONS = {
         "of a thread: the conformance programs",
     r"pthread_(create|detach|getattr_np|[sg]etname_np|[sg]etaffinity_np|[sg]etschedpar\w+|setschedprio|getcpuclockid|exit|(test)?cancel|setcancel\w+)|"
     r"thrd_(create|detach|exit)|gettid|t?g?kill|f?exec\w+|prctl|(__)?sched_\w+|[sg]etpriority|nice": "of a thread: the conformance programs",
-    r"clock_get(time|res)|getrusage|timer_create|dl(m?open|close|_iterate_phdr)|(fd)?opendir|closedir|(read|scan)dir\w*|getdents64|pkey_\w+|set(re|res|e)?[ug]id|setgroups":
+    r"clock_get(time|res)|getrusage|timer_(create|delete)|dl(m?open|close|_iterate_phdr)|(fd)?opendir|closedir|(read|scan)dir\w*|getdents64|pkey_\w+|set(re|res|e)?[ug]id|setgroups":
         "served for threads only: the conformance programs",
     r"pthread_\w+_destroy|pthread_\w*join\w*|thrd_join": "linked tests: join_test, locks_test",
 }

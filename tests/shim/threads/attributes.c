@@ -193,6 +193,31 @@ CASE(process_default) {
     pthread_attr_destroy(&before);
 }
 
+static void guard_is(size_t wanted, pthread_attr_t* attr) {
+    make(attr);
+    size_t guard = 1;
+    RETURNS(0, pthread_attr_getguardsize(&reported, &guard));
+    EQUAL(wanted, guard);
+    pthread_attr_destroy(&reported);
+}
+
+/// A guard consists of whole pages; a stack of the program's own has none. (Late: bare, who comes after it may get its stack.)
+CASE(guards) {
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    RETURNS(0, pthread_attr_setstacksize(&attr, 1 << 20));
+    RETURNS(0, pthread_attr_setguardsize(&attr, 12345));
+    guard_is(16384, &attr);
+    RETURNS(0, pthread_attr_setguardsize(&attr, 0));
+    guard_is(0, &attr);
+    RETURNS(0, pthread_attr_setguardsize(&attr, 4096));
+    void* const memory = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    RETURNS(0, pthread_attr_setstack(&attr, memory, 1 << 20));
+    guard_is(0, &attr);
+    pthread_attr_destroy(&attr);
+    munmap(memory, 1 << 20);
+}
+
 CASE(concurrency) {
     EQUAL(0, pthread_getconcurrency());
     RETURNS(0, pthread_setconcurrency(7));
