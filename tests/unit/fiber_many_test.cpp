@@ -3,6 +3,8 @@
 #include <weft/fiber.hpp>
 #include <weft/hub.hpp>
 
+#include "support/pace.hpp"
+
 #include <chrono>
 #include <concepts>
 #include <deque>
@@ -14,6 +16,8 @@
 #include <vector>
 
 using namespace std::chrono_literals;
+using test_support::pace;
+using test_support::wrong_at_any_pace;
 
 namespace {
 
@@ -24,22 +28,22 @@ auto sleeper(std::chrono::milliseconds d) {
 } // namespace
 
 TEST_CASE("joinall_returns_in_order_of_completion") {
-    std::vector<weft::fiber<void>> fibers{sleeper(30ms), sleeper(1ms), sleeper(15ms)};
-    const std::vector<weft::any_fiber> ended = weft::joinall(fibers);
-    REQUIRE(ended.size() == 3);
-    CHECK(ended[0] == fibers[1]);
-    CHECK(ended[1] == fibers[2]);
-    CHECK(ended[2] == fibers[0]);
+    CHECK(wrong_at_any_pace([](pace& p) {
+        std::vector<weft::fiber<void>> fibers{sleeper(p.ms(30)), sleeper(p.ms(1)), sleeper(p.ms(15))};
+        const std::vector<weft::any_fiber> ended = weft::joinall(fibers);
+        p.check(ended == std::vector<weft::any_fiber>{fibers[1], fibers[2], fibers[0]});
+    }) == 0);
 }
 
 TEST_CASE("joinall_stops_at_its_deadline") {
-    auto quick = sleeper(1ms);
-    auto slow = sleeper(1h);
-    const auto ended = weft::joinall({quick, slow}, 30ms);
-    REQUIRE(ended.size() == 1);
-    CHECK(ended[0] == quick);
-    CHECK(weft::joinall({slow}, 0s).empty());
-    CHECK(weft::joinall({quick}, 0s).size() == 1); // a past deadline polls
+    CHECK(wrong_at_any_pace([](pace& p) {
+        auto quick = sleeper(p.ms(1));
+        auto slow = sleeper(1h);
+        p.check(weft::joinall({quick, slow}, p.ms(30)) == std::vector<weft::any_fiber>{quick});
+        p.check(weft::joinall({slow}, 0s).empty());
+        p.check(weft::joinall({quick}, 0s).size() == 1); // a past deadline polls
+    }) == 0);
+    auto quick = weft::spawn([] {});
     CHECK(weft::joinall(std::vector<weft::any_fiber>()).empty());
     CHECK(weft::joinall(std::deque<weft::any_fiber>{quick, quick}).size() == 2);
 }
@@ -79,39 +83,40 @@ TEST_CASE("killall_kills_and_waits") {
 }
 
 TEST_CASE("wait_for_a_count") {
-    std::vector<weft::fiber<void>> fibers{sleeper(1h), sleeper(2ms), sleeper(10ms), sleeper(1h)};
-    const auto first = weft::wait(fibers, 20s, 1);
-    REQUIRE(first.size() == 1);
-    CHECK(first[0] == fibers[1]);
-    const auto two = weft::wait(fibers, {}, 2);
-    STATIC_REQUIRE(std::same_as<decltype(two), const std::vector<weft::fiber<void>>>);
-    REQUIRE(two.size() == 2);
-    CHECK(two[1] == fibers[2]);
-    CHECK(weft::wait(fibers, 5ms).size() == 2);
-    CHECK(weft::wait(fibers, {}, 0).empty());
+    CHECK(wrong_at_any_pace([](pace& p) {
+        std::vector<weft::fiber<void>> fibers{sleeper(1h), sleeper(p.ms(2)), sleeper(p.ms(10)), sleeper(1h)};
+        p.check(weft::wait(fibers, 20s, 1) == std::vector{fibers[1]});
+        const auto two = weft::wait(fibers, {}, 2);
+        STATIC_REQUIRE(std::same_as<decltype(two), const std::vector<weft::fiber<void>>>);
+        p.check(two == std::vector{fibers[1], fibers[2]});
+        p.check(weft::wait(fibers, 5ms).size() == 2);
+        p.check(weft::wait(fibers, {}, 0).empty());
+    }) == 0);
 }
 
 TEST_CASE("wait_takes_a_mix") {
-    auto a = weft::spawn([] { return 1; });
-    auto b = sleeper(5ms);
-    weft::any_fiber c = sleeper(1h);
-    const auto ready = weft::wait({a, b, c}, 100ms);
-    REQUIRE(ready.size() == 2);
-    CHECK(ready[0] == weft::waitable(a));
-    CHECK(ready[1] == weft::waitable(b));
+    CHECK(wrong_at_any_pace([](pace& p) {
+        auto a = weft::spawn([] { return 1; });
+        auto b = sleeper(p.ms(5));
+        weft::any_fiber c = sleeper(1h);
+        p.check(weft::wait({a, b, c}, p.ms(100)) == std::vector<weft::waitable>{a, b});
+    }) == 0);
 }
 
 TEST_CASE("iwait_gives_each_as_it_ends") {
     std::vector<weft::fiber<int>> fibers;
-    for (int n : {30, 1, 15}) {
-        fibers.push_back(weft::spawn([n] {
-            weft::this_fiber::sleep_for(std::chrono::milliseconds(n));
-            return n;
-        }));
-    }
-    std::string order;
-    for (weft::fiber<int>& f : weft::iwait(fibers)) order += std::to_string(f.get()) + " ";
-    CHECK(order == "1 15 30 ");
+    CHECK(wrong_at_any_pace([&](pace& p) {
+        fibers.clear();
+        for (int n : {30, 1, 15}) {
+            fibers.push_back(weft::spawn([n, d = p.ms(n)] {
+                weft::this_fiber::sleep_for(d);
+                return n;
+            }));
+        }
+        std::string order;
+        for (weft::fiber<int>& f : weft::iwait(fibers)) order += std::to_string(f.get()) + " ";
+        p.check(order == "1 15 30 ");
+    }) == 0);
     fibers.push_back(weft::spawn([] {
         weft::this_fiber::sleep_for(1h);
         return 0;

@@ -6,6 +6,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <atomic>
 #include <system_error>
 #include <thread>
 
@@ -117,11 +118,14 @@ TEST_CASE("a_time_out_interrupts_wait_readable") {
 TEST_CASE("a_kernel_thread_without_a_hub_blocks") {
     const pair p;
     bool ready = false, late = true;
+    std::atomic<bool> again{false};
     std::thread other([&] {
         late = weft::wait_readable(p.a, 10ms);
+        again = true;
         ready = weft::wait_readable(p.a, 10s);
     });
-    weft::this_fiber::sleep_for(30ms);
+    while (!again) weft::this_fiber::sleep_for(1ms);
+    weft::this_fiber::sleep_for(5ms); // most likely it waits by now
     p.put();
     other.join();
     REQUIRE_FALSE(late);

@@ -3,6 +3,8 @@
 #include <weft/hub.hpp>
 #include <weft/timeout.hpp>
 
+#include "support/pace.hpp"
+
 #include <chrono>
 #include <concepts>
 #include <future>
@@ -13,6 +15,8 @@
 
 using namespace std::chrono_literals;
 using steady = std::chrono::steady_clock;
+using test_support::pace;
+using test_support::wrong_at_any_pace;
 
 namespace {
 
@@ -44,15 +48,17 @@ int thrown_by(F fn, const Scopes&... scopes) {
 } // namespace
 
 TEST_CASE("timeout_interrupts_the_wait") {
-    const auto begin = steady::now();
-    weft::timeout t(50ms);
-    CHECK(t.pending());
-    CHECK_FALSE(t.expired());
-    CHECK(thrown_by(sleep_long, t) == 0);
-    CHECK(steady::now() - begin >= 50ms);
-    CHECK(t.expired());
-    CHECK_FALSE(t.pending());
-    weft::this_fiber::sleep_for(1ms); // it is thrown once
+    CHECK(wrong_at_any_pace([](pace& p) {
+        const auto begin = steady::now();
+        weft::timeout t(p.ms(50));
+        p.check(t.pending());
+        p.check(!t.expired());
+        CHECK(thrown_by(sleep_long, t) == 0);
+        CHECK(steady::now() - begin >= p.ms(50));
+        CHECK(t.expired());
+        CHECK_FALSE(t.pending());
+        weft::this_fiber::sleep_for(1ms); // it is thrown once
+    }) == 0);
 }
 
 TEST_CASE("timeout_throws_at_the_next_call_that_may_wait") {
@@ -80,12 +86,14 @@ TEST_CASE("timeout_ends_with_its_scope") {
 }
 
 TEST_CASE("timeout_cancelled") {
-    weft::timeout t(50ms);
-    t.cancel();
-    CHECK_FALSE(t.pending());
-    weft::this_fiber::sleep_for(60ms);
-    CHECK_FALSE(t.expired());
-    t.cancel();
+    CHECK(wrong_at_any_pace([](pace& p) {
+        weft::timeout t(p.ms(50));
+        t.cancel();
+        CHECK_FALSE(t.pending());
+        weft::this_fiber::sleep_for(p.ms(60));
+        p.check(!t.expired());
+        t.cancel();
+    }) == 0);
     weft::timeout never{weft::deadline()};
     CHECK(never.pending());
     CHECK_FALSE(never.expired());
@@ -98,33 +106,39 @@ TEST_CASE("timeout_in_the_past_throws_at_once") {
 }
 
 TEST_CASE("nested_timeouts_inner_first") {
-    weft::timeout outer(40ms);
-    {
-        weft::timeout inner(2ms);
-        CHECK(thrown_by(sleep_long, outer, inner) == 1);
-        CHECK(outer.pending());
-    }
-    CHECK(thrown_by(sleep_long, outer) == 0);
+    CHECK(wrong_at_any_pace([](pace& p) {
+        weft::timeout outer(p.ms(40));
+        {
+            weft::timeout inner(p.ms(2));
+            p.check(thrown_by(sleep_long, outer, inner) == 1);
+            p.check(outer.pending());
+        }
+        p.check(thrown_by(sleep_long, outer) == 0);
+    }) == 0);
 }
 
 TEST_CASE("nested_timeouts_outer_first") {
-    weft::timeout outer(2ms);
-    weft::timeout inner(40ms);
-    CHECK(thrown_by(sleep_long, outer, inner) == 0);
-    CHECK_FALSE(inner.expired());
-    CHECK(thrown_by(sleep_long, outer, inner) == 1);
+    CHECK(wrong_at_any_pace([](pace& p) {
+        weft::timeout outer(p.ms(2));
+        weft::timeout inner(p.ms(40));
+        CHECK(thrown_by(sleep_long, outer, inner) == 0);
+        p.check(!inner.expired());
+        CHECK(thrown_by(sleep_long, outer, inner) == 1);
+    }) == 0);
 }
 
 TEST_CASE("nested_timeouts_that_expired_together_are_thrown_by_time") {
-    weft::timeout outer(1ms);
-    weft::timeout middle(3ms);
-    weft::timeout inner(2ms);
-    compute(6ms);
-    const auto wait = [] { weft::this_fiber::yield(); };
-    CHECK(thrown_by(wait, outer, middle, inner) == 0);
-    CHECK(thrown_by(wait, outer, middle, inner) == 2);
-    CHECK(thrown_by(wait, outer, middle, inner) == 1);
-    CHECK(thrown_by(wait, outer, middle, inner) == -1);
+    CHECK(wrong_at_any_pace([](pace& p) {
+        weft::timeout outer(p.ms(1));
+        weft::timeout middle(p.ms(3));
+        weft::timeout inner(p.ms(2));
+        compute(p.ms(6));
+        const auto wait = [] { weft::this_fiber::yield(); };
+        p.check(thrown_by(wait, outer, middle, inner) == 0);
+        p.check(thrown_by(wait, outer, middle, inner) == 2);
+        p.check(thrown_by(wait, outer, middle, inner) == 1);
+        CHECK(thrown_by(wait, outer, middle, inner) == -1);
+    }) == 0);
 }
 
 TEST_CASE("timeout_belongs_to_its_fiber") {
@@ -194,13 +208,15 @@ TEST_CASE("with_timeout_gives_a_value_instead") {
 }
 
 TEST_CASE("timeout_on_a_thread_without_a_hub") {
-    auto thread = std::async(std::launch::async, [] {
+    const auto on_a_thread = [](std::chrono::milliseconds later) {
         std::string seen;
-        weft::timeout outer(300ms); // not before the sleep below, however busy the machine is
-        {
+        weft::timeout outer(later); // not before the sleep below
+        try {
             weft::timeout inner(1ms);
             seen += std::to_string(thrown_by(sleep_long, outer, inner));
             weft::this_fiber::sleep_for(1ms);
+        } catch (const weft::timeout_error&) {
+            return std::string("late");
         }
         weft::timeout cancelled(1ms);
         cancelled.cancel();
@@ -208,8 +224,8 @@ TEST_CASE("timeout_on_a_thread_without_a_hub") {
         weft::this_fiber::yield();
         seen += std::to_string(weft::with_timeout(1ms, weft::value_on_timeout{7}, [] { return sleep_long(), 8; }));
         return seen;
-    });
-    CHECK(thread.get() == "107");
+    };
+    CHECK(wrong_at_any_pace([&](pace& p) { p.check(std::async(std::launch::async, on_a_thread, p.ms(300)).get() == "107"); }) == 0);
 }
 
 TEST_CASE("timeout_made_before_a_threads_first_spawn_stays_in_force") {
