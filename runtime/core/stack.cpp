@@ -176,6 +176,7 @@ stack& acquire_stack(std::size_t size) {
         (void)VALGRIND_MAKE_MEM_UNDEFINED(s->base, s->size()); // what lay below the last fiber's end cannot be used, it thinks
 #endif
     }
+    sanitizer::unpoison(s->base, s->size()); // also what lies above a fiber's own part: the frames of a hub's loop never return
     leak_roots::add(s->base, s->size());
     return *s;
 }

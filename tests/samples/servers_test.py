@@ -18,7 +18,8 @@ import unittest
 
 from running import Server, leaves_nothing, program, run, wait_until
 
-GROWTH_KIB = 16 * 1024
+SANITIZED = os.environ.get("SANITIZED", "")  # by what
+GROWTH_KIB = None if SANITIZED else 16 * 1024  # a sanitizer keeps what was freed, and a history
 
 
 class EchoTest(unittest.TestCase):
@@ -64,6 +65,7 @@ class EchoTest(unittest.TestCase):
         except OSError:
             return False
 
+    @unittest.skipIf("undefined" in SANITIZED, "UBSan opens pipes to look at objects, and takes them for invalid if it cannot")
     def test_without_descriptors_it_goes_on(self):
         with Server("echo-server") as server:
             limit = server.descriptors() + 4
