@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
 add_library(weft-test-main OBJECT "${CMAKE_CURRENT_SOURCE_DIR}/support/catch_main.cpp")
+if(WEFT_SANITIZE MATCHES "address")
+    target_sources(weft-test-main PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/support/fork_at_rest.cpp")
+    target_include_directories(weft-test-main PRIVATE "${PROJECT_SOURCE_DIR}/runtime")
+endif()
 target_link_libraries(weft-test-main PUBLIC Catch2::Catch2)
 # Catch2's own code, of which 28 s of optimising, or 99 s under UBSan, would make nothing better. It stays
 # instrumented for TSan, which must see every atomic in the program.
