@@ -3,6 +3,7 @@
 
 #include "core/carrier.hpp"
 #include "core/hub.hpp"
+#include "core/private_fd.hpp"
 #include "core/readiness.hpp"
 #include "core/registry.hpp"
 #include "core/sanitizer.hpp"
@@ -19,13 +20,14 @@ namespace weft::rt {
 void watch_forks() noexcept {
     static constinit std::atomic<bool> done{false};
     if (done.exchange(true)) return;
-    ::pthread_atfork([] { hub_registry::lock().lock(); }, [] { hub_registry::lock().unlock(); },
-                     [] { after_fork_in_child(); });
+    // Nothing is held over the fork: a handler of the program's may come later and wait for another fiber, which may need it. What a lock of weft's
+    // guards holds together at each of its stores instead, or is begun anew in a child that was made in their midst.
+    ::pthread_atfork(nullptr, nullptr, [] { after_fork_in_child(); });
 }
 
 namespace {
 constinit std::atomic<unsigned> generation{0};
-constexpr int most_hooks = 4;
+constexpr int most_hooks = 8;
 constinit std::atomic<void (*)() noexcept> hooks[most_hooks];
 } // namespace
 
@@ -45,6 +47,7 @@ void after_fork_in_child() noexcept {
     hub_registry::for_each([&](hub& h) { h.bury(&h == survivor ? this_thread_state.running : nullptr); });
     hub_registry::after_fork(survivor);
     stacks_after_fork();
+    private_fds_after_fork();
     reset_lasting_locks();
     tls_frame::after_fork();
     watchdog::after_fork();

@@ -8,13 +8,13 @@
 namespace weft::rt {
 
 /// Registers the handlers, once.
-void watch_forks() noexcept;
+WEFT_API void watch_forks() noexcept;
 /// In the child: nobody holds any of them there.
 void reset_lasting_locks() noexcept;
 /// What the child does; also for children made by raw clone.
 void after_fork_in_child() noexcept;
 
-/// Has `hook` called in each child from now on, when its hub is in order; at most four of them.
+/// Has `hook` called in each child from now on, when its hub is in order; at most eight of them.
 void call_after_fork(void (*hook)() noexcept) noexcept;
 
 /// How many forks lie between this process and the first: whoever has threads compares it before it counts on them.

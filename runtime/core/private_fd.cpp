@@ -40,18 +40,23 @@ constexpr rlim_t most_below = 16384; // a higher number would make the kernel's 
 
 long dup_from(int fd, rlim_t first) noexcept { return sys::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, static_cast<long>(first)); }
 
+constinit std::atomic<bool> busy{false}, raised{false};
+constinit rlimit limit_before{}; // while it is raised
+
 /// Above the soft limit, where the program can neither name a descriptor of its own nor miss one that ours take: for the moment of the
-/// call the limit is higher. -1: there is no such room, or another thread (or one of the parent, in the child of a fork) is about it.
+/// call the limit is higher. -1: there is no such room, or another thread is about it.
 long dup_above(int fd, const rlimit& limit) noexcept {
     constexpr rlim_t room = 1024;
-    static constinit std::atomic<bool> busy{false};
     if (limit.rlim_cur > most_below || limit.rlim_max - limit.rlim_cur < room || busy.exchange(true, std::memory_order_acquire)) return -1;
+    limit_before = limit;
+    raised.store(true, std::memory_order_release);
     const rlimit higher{limit.rlim_cur + room, limit.rlim_max};
     long moved = -1;
     if (sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, sys::arg(&higher), 0) == 0) {
         moved = dup_from(fd, limit.rlim_cur);
         sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, sys::arg(&limit), 0);
     }
+    raised.store(false, std::memory_order_release);
     busy.store(false, std::memory_order_release);
     return moved;
 }
@@ -66,6 +71,12 @@ long move_up(int fd) noexcept {
 }
 
 } // namespace
+
+void private_fds_after_fork() noexcept {
+    if (raised.load(std::memory_order_acquire)) sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, sys::arg(&limit_before), 0);
+    raised.store(false, std::memory_order_relaxed);
+    busy.store(false, std::memory_order_relaxed);
+}
 
 int make_private(int fd) noexcept {
     if (fd < 0) return fd;

@@ -41,6 +41,7 @@ void count(slot& s, bool special) noexcept {
 constexpr int chunk_slots = 1024;
 constexpr int chunk_count = 1 << 14;
 constinit std::atomic<slot*> chunks[chunk_count];
+constinit std::atomic<int> chunks_end{0}; // there is none from here on
 
 slot* find(int fd) noexcept {
     if (fd < 0 || fd >= chunk_slots * chunk_count) return nullptr;
@@ -59,6 +60,8 @@ slot* find_or_make(int fd) noexcept {
         ::munmap(p, sizeof(slot) * chunk_slots);
         made = expected;
     }
+    const int end = fd / chunk_slots + 1;
+    for (int known = chunks_end.load(std::memory_order_relaxed); known < end && !chunks_end.compare_exchange_weak(known, end);) {}
     return made + fd % chunk_slots;
 }
 
@@ -301,7 +304,7 @@ namespace {
 
 template <class F>
 void for_each_slot(F fn) noexcept {
-    for (int c = 0; c < chunk_count; ++c) {
+    for (int c = 0, end = chunks_end.load(std::memory_order_acquire); c < end; ++c) {
         slot* chunk = chunks[c].load(std::memory_order_acquire);
         if (chunk == nullptr) continue;
         for (int i = 0; i < chunk_slots; ++i) fn(chunk[i]);
@@ -312,7 +315,7 @@ void for_each_slot(F fn) noexcept {
 
 void readiness::let_go() noexcept {
     const inside_weft inside;
-    for (int c = 0; c < chunk_count; ++c) {
+    for (int c = 0, end = chunks_end.load(std::memory_order_acquire); c < end; ++c) {
         slot* chunk = chunks[c].load(std::memory_order_acquire);
         for (int i = 0; chunk != nullptr && i < chunk_slots; ++i) {
             slot& s = chunk[i];
@@ -337,8 +340,10 @@ void readiness::hub_gone(hub& h) noexcept {
     });
 }
 
+/// Slots that say nothing are left alone: their pages stay the parent's.
 void readiness::after_fork() noexcept {
     for_each_slot([](slot& s) {
+        if (!s.lock.reset() && !s.registered && s.armed == 0 && s.latched == 0 && s.waiters.empty()) return;
         const std::uint32_t generation = s.generation;
         const fd_history history = s.history.load(std::memory_order_relaxed) + 2;
         new (&s) slot();

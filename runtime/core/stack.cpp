@@ -252,8 +252,13 @@ stack_totals totals_of_stacks() noexcept {
     return t;
 }
 
+/// Where another thread was changing the lists of free stacks, those are left alone.
 void stacks_after_fork() noexcept {
-    for (size_class_pool& pool : pools) pool.lock.reset();
+    for (size_class_pool& pool : pools) {
+        if (!pool.lock.reset()) continue;
+        pool.warm = pool.cold = nullptr;
+        pool.warm_count = pool.cold_count = 0;
+    }
 }
 
 } // namespace weft::rt

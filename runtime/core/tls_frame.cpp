@@ -110,7 +110,7 @@ public:
         const std::lock_guard hold(lock_);
         if (made) {
             f->live_next_ = all_;
-            all_ = f;
+            std::atomic_ref(all_).store(f, std::memory_order_release); // a child of fork may find the lock held, and walks it
             return f;
         }
         f->next_ = unmade_;
@@ -127,7 +127,13 @@ public:
         const std::lock_guard hold(lock_);
         for (tls_frame* f = all_; f != nullptr; f = f->live_next_) fn(*f);
     }
-    void after_fork() noexcept { lock_.reset(); }
+    /// Where another thread was changing it, what is free is left alone.
+    void after_fork() noexcept {
+        if (!lock_.reset()) return;
+        free_ = unmade_ = nullptr;
+        next_ = nullptr;
+        room_ = 0;
+    }
 
 private:
     /// Room for one more. The lock is held.
@@ -182,9 +188,12 @@ namespace {
 constinit frame_pool pool;
 } // namespace
 
+namespace {
+constinit spinlock looking;
+} // namespace
+
 const char* tls_frame::unavailable() noexcept {
     if (looked.load(std::memory_order_acquire)) return wrong;
-    static constinit spinlock looking;
     const std::lock_guard hold(looking);
     if (!looked.load(std::memory_order_relaxed)) {
         const inside_weft inside;
@@ -355,7 +364,12 @@ bool tls_frame::heeds_end() noexcept {
     return (word & (cancel_disabled | thread_exiting)) == 0;
 }
 
-void tls_frame::modules_stay(int change) noexcept { tls_images::readers.fetch_add(change, std::memory_order_relaxed); }
+void tls_frame::modules_stay(int change) noexcept {
+    const inside_weft inside;
+    tls_images::stay(change);
+}
+
+void tls_frame::only_reads_modules(int times) noexcept { tls_images::only_stay(times); }
 
 void tls_frame::stand_for(tls_frame& f, thread_state& kernel_thread, int tid) noexcept {
     f.state().carrier = &kernel_thread;
@@ -367,10 +381,13 @@ void tls_frame::stand_for(tls_frame& f, thread_state& kernel_thread, int tid) no
 // robust list and its tid. But a frame comes and goes; the thread is the carrier, with its own.
 void tls_frame::after_fork() noexcept {
     pool.after_fork();
-    tls_images::after_fork();
     list_lock.reset();
-    if (!looked.load(std::memory_order_relaxed) || wrong != nullptr) return;
+    looking.reset();
     const int tid = sys::gettid();
+    if (!looked.load(std::memory_order_relaxed) || wrong != nullptr) {
+        tls_images::after_fork(tid);
+        return;
+    }
     char* const self = rt::thread_pointer();
     char* const carrier = reinterpret_cast<char*>(&carrier_state()) - layout.state;
     at<int>(carrier, layout.tid) = at<int>(self, layout.tid) = tid;
@@ -397,6 +414,7 @@ void tls_frame::after_fork() noexcept {
             at<int>(self, layout.tid) = p.number;
         }
     }
+    tls_images::after_fork(at<int>(self, layout.tid));
     if (rt::thread_pointer() == carrier) return;
     char* const robust = carrier + layout.robust;
     at<char*>(robust, 0) = robust; // of the parent's

@@ -63,6 +63,8 @@ public:
     static void unpin_tid() noexcept;
     /// +1 and -1: meanwhile somebody reads libc's list of modules, so none comes or goes, and who asks for them may have to wait.
     static void modules_stay(int change) noexcept;
+    /// In the child of fork: by so many of the calling thread's own.
+    static void only_reads_modules(int times) noexcept;
     /// In the child of fork: its one kernel thread is the one that the caller's frame is carried by.
     static void after_fork() noexcept;
 

@@ -4,7 +4,6 @@
 // The initial values of thread-local variables: what a module's file says of its block in static TLS. libc's own block is left out: it
 // stays warm when a frame is used again.
 
-#include <atomic>
 #include <cstddef>
 
 namespace weft::rt {
@@ -30,10 +29,13 @@ void write_all(char* thread_pointer) noexcept;
 /// Before all else.
 void begin(const tls_layout& layout) noexcept;
 
-/// > 0: somebody has libc's lock of the list of modules, and may wait with it. No module comes or goes then, and write_all does not look for any.
-extern constinit std::atomic<int> readers;
+/// +1 and -1: somebody has libc's lock of the list of modules meanwhile, and may wait with it. No module comes or goes then, and write_all does not
+/// look for any.
+void stay(int change) noexcept;
+/// In the child of fork: so many times the calling thread has it.
+void only_stay(int times) noexcept;
 
-/// In the child of fork.
-void after_fork() noexcept;
+/// In the child of fork, whose one thread libc knows by that number. libc's lock of the list is free if it was another's.
+void after_fork(int tid) noexcept;
 
 } // namespace weft::rt::tls_images

@@ -112,6 +112,12 @@ const char* find_tls_layout(tls_layout& l) noexcept {
     char* const global = symbol<char*>("_rtld_global");
     if (user == nullptr || global == nullptr || user[2] > 65536) return "libc does not say where its threads are";
     l.threads_by_hand = global + user[2];
+    Dl_info object{};
+    ElfW(Sym)* variable = nullptr;
+    if (::dladdr1(global, &object, reinterpret_cast<void**>(&variable), RTLD_DL_SYMENT) != 0 && variable != nullptr) {
+        l.loader = global;
+        l.loader_end = global + variable->st_size;
+    }
     for (const char *n = at<const char*>(l.threads_by_hand, 0), *before = l.threads_by_hand; n != l.threads_by_hand; n = at<const char*>(n, 0)) {
         if (n == nullptr || at<const char*>(n, sizeof(void*)) != before) return "the list of threads is not where libc says";
         before = n;

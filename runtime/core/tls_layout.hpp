@@ -35,7 +35,10 @@ struct tls_layout {
     void (*ctype_init)() = nullptr;
     void (*call_destructors)() = nullptr;    // of thread_local objects
     int multiple_threads = 0;
+    char *loader = nullptr, *loader_end = nullptr; // the loader's variables, its locks among them
     char* threads_by_hand = nullptr;         // the head of libc's list of threads whose stacks it did not make: main's, too
+
+    [[nodiscard]] int tid_of(const char* thread_pointer) const noexcept { return *reinterpret_cast<const int*>(thread_pointer + tid); }
 };
 
 /// Finds it out, once. Null: all is well; else what is not as expected.

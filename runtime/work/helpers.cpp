@@ -3,6 +3,7 @@
 
 #include "core/fiber.hpp"
 #include "core/interruption.hpp"
+#include "core/made_once.hpp"
 #include "core/signal_point.hpp"
 #include "core/thread_state.hpp"
 
@@ -12,11 +13,9 @@ namespace weft::rt {
 
 namespace {
 
-/// Never destroyed: a helper may be in a call when the process ends.
-workers& helpers() {
-    static workers* const all = new workers(8, std::chrono::seconds(10));
-    return *all;
-}
+constinit made_once<workers> all_helpers; // a helper may be in a call when the process ends
+
+workers& helpers() { return all_helpers.get(8U, std::chrono::seconds(10)); }
 
 } // namespace
 

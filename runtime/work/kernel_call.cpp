@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "work/kernel_call.hpp"
 
+#include "core/fork.hpp"
 #include "core/hub.hpp"
 #include "core/interruption.hpp"
+#include "core/made_once.hpp"
 #include "core/signal_point.hpp"
 #include "core/sys.hpp"
 #include "core/thread_state.hpp"
@@ -25,11 +27,9 @@ namespace {
 
 constexpr std::size_t most_threads = 4096;
 
-/// Never destroyed: a call may be going on when the process ends.
-workers& callers() {
-    static workers* const all = new workers(most_threads, std::chrono::seconds(10));
-    return *all;
-}
+constinit made_once<workers> all_callers; // a call may be going on when the process ends
+
+workers& callers() { return all_callers.get(most_threads, std::chrono::seconds(10)); }
 
 constinit thread_local std::atomic<int> calls_here{0}; // > 0: this kernel thread makes such a call
 
@@ -53,8 +53,14 @@ void on_kick(int number, siginfo_t* info, void* context) noexcept {
 constinit spinlock kick_lock; // guards whose handler it is; held with all signals blocked
 constinit std::atomic<bool> kick_installed{false};
 
+/// In the child of a fork nobody has it.
+void free_kick_after_fork() noexcept {
+    call_after_fork([]() noexcept { kick_lock.reset(); });
+}
+
 void install_kick() noexcept {
     if (kick_installed.load(std::memory_order_acquire)) return;
+    free_kick_after_fork();
     const inside_weft inside;
     const std::uint64_t all = ~(std::uint64_t{1} << (SIGSYS - 1)); // which may stand for a system call
     std::uint64_t before = 0;
@@ -163,6 +169,7 @@ private:
 } // namespace
 
 bool change_kick(void (*set)(void*) noexcept, void* argument) noexcept {
+    free_kick_after_fork();
     const std::lock_guard hold(kick_lock); // the caller has blocked all signals
     if (kick_installed.load(std::memory_order_relaxed)) return false;
     set(argument);

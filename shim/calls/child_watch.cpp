@@ -79,7 +79,8 @@ void child_watch::tracing() noexcept { traces.store(true, std::memory_order_rela
 
 void child_watch::after_fork() noexcept {
     for (std::atomic<int>& p : pidfds)
-        if (int fd = p.exchange(0, std::memory_order_relaxed); fd != 0) rt::forget_private(fd);
+        if (p.load(std::memory_order_relaxed) != 0)
+            if (int fd = p.exchange(0, std::memory_order_relaxed); fd != 0) rt::forget_private(fd);
     lines_lock.reset();
     for (child_line& l : lines) {
         l.users = 0;

@@ -6,12 +6,14 @@
 
 #include <weft/export.hpp>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <arpa/inet.h>
@@ -141,10 +143,10 @@ struct host_lookup final : lookup {
     }
 };
 
+constinit std::atomic<std::shared_ptr<host_lookup>*> last{nullptr};
+
 /// The forms without _r keep their answer until the next call, of whichever fiber.
 hostent* get_host(std::shared_ptr<host_lookup> job) {
-    static constinit rt::spinlock guard;
-    static std::shared_ptr<host_lookup> last;
     if (const int error = look_up(job); error != 0) {
         errno = error;
         h_errno = TRY_AGAIN;
@@ -156,9 +158,7 @@ hostent* get_host(std::shared_ptr<host_lookup> job) {
         return nullptr;
     }
     hostent* const answer = &job->entry;
-    guard.lock();
-    last.swap(job);
-    guard.unlock();
+    delete last.exchange(new std::shared_ptr<host_lookup>(std::move(job)), std::memory_order_acq_rel);
     return answer;
 }
 

@@ -179,7 +179,7 @@ void stdio_lock::initialise() noexcept {
         spare_lock.reset();
         for (bucket& b : buckets) {
             b.lock.reset();
-            b.first.store(nullptr, std::memory_order_relaxed);
+            if (b.first.load(std::memory_order_relaxed) != nullptr) b.first.store(nullptr, std::memory_order_relaxed);
         }
     });
 }

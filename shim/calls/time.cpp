@@ -209,8 +209,8 @@ int clock_nanosleep(clockid_t clock, int flags, const timespec* wanted, timespec
     return error;
 }
 
-/// The thread that asks is the only one, perhaps not on the kernel thread that has its number.
-int nanosleep_unserved(clockid_t clock, int flags, const timespec* wanted, timespec* left) noexcept {
+/// The thread that asks is the only one, perhaps not on the kernel thread that has its number. A kernel thread may be cancelled in it.
+int nanosleep_unserved(clockid_t clock, int flags, const timespec* wanted, timespec* left) {
     if (clock < 0 && cpu_time::is_green(clock) && cpu_time::is_own(clock)) return EINVAL;
     return real().clock_nanosleep(clock, flags, wanted, left);
 }

@@ -42,6 +42,8 @@ void make_event() noexcept {
 
 } // namespace
 
+void handler_watch_after_fork() noexcept { making.reset(); }
+
 void handler_returned() noexcept {
     returned.fetch_add(1, std::memory_order_seq_cst);
     if (watchers.load(std::memory_order_seq_cst) == 0) return;

@@ -12,6 +12,7 @@
 // 8. Forks.
 // 9. Locks of FILEs, and what is written when the program exits.
 // 10. Locks.
+// 11. The runtime's part of a fork, after the shim's: before those of the program's handlers of forks that come later.
 
 #include "core/init.hpp"
 
@@ -27,6 +28,7 @@
 #include "threads/init.hpp"
 #include "threads/workers.hpp"
 
+#include "core/fork.hpp"
 #include "core/hub.hpp"
 #include "core/log.hpp"
 #include "core/options.hpp"
@@ -123,6 +125,7 @@ void initialise() noexcept {
     watch_forks();       // 8
     stdio::initialise(); // 9
     locks::initialise(); // 10
+    rt::watch_forks();   // 11
     if (options.verbose) {
         rt::log_line line;
         line << "libweft-shim " << version << (preloaded ? " preloaded" : " linked") << " into process "

@@ -105,6 +105,8 @@ template <call c, class Served, class Otherwise, class... A>
 /// Serves the call by `served(arguments...)`, or makes it by `otherwise(arguments...)`, as the gate says.
 template <call c, class Served, class Otherwise, class... A>
 auto serve_or(Served served, Otherwise otherwise, A... arguments) {
+    static_assert(point_of[static_cast<std::size_t>(c)] == point::none || !std::is_nothrow_invocable_v<Otherwise, A...>,
+                  "libc unwinds a kernel thread that is cancelled");
     return at_point<c>([&]() {
         if (__builtin_expect(stats::counting, 0)) return serve_counted<c>(served, otherwise, arguments...);
         trap::untrapped here;

@@ -186,6 +186,7 @@ void after_fork() noexcept {
     actions_after_fork();
     receivers_after_fork();
     thread_timers::after_fork();
+    handler_watch_after_fork();
 }
 
 void initialise() noexcept {

@@ -58,6 +58,7 @@ public:
 private:
     std::uint64_t seen_ = 0;
 };
+void handler_watch_after_fork() noexcept;
 
 /// A handler of the program's has returned; async-signal-safe.
 void handler_returned() noexcept;

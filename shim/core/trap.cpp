@@ -376,6 +376,7 @@ void trap_fibers() noexcept {
 bool traps_fibers() noexcept { return rt::hub_begins_or_ends != nullptr; }
 
 void after_fork() noexcept {
+    install_lock.reset();
     if (rt::of_carrier(on_here)) switch_on();
 }
 

@@ -6,6 +6,7 @@
 #include "threads/mutex.hpp"
 #include "threads/table.hpp"
 
+#include "core/made_once.hpp"
 #include "work/kernel_call.hpp"
 #include <weft/detail/workers.hpp>
 #include <weft/export.hpp>
@@ -107,11 +108,9 @@ int wait_until(pthread_cond_t* c, pthread_mutex_t* m, const limit& until) {
 
 // --- Shared with other processes ---
 
-/// Never destroyed: a wait may be going on when the process ends.
-rt::workers& helpers() {
-    static rt::workers* const all = new rt::workers(4096, std::chrono::seconds(10));
-    return *all;
-}
+constinit rt::made_once<rt::workers> all_helpers; // a wait may be going on when the process ends
+
+rt::workers& helpers() { return all_helpers.get(4096U, std::chrono::seconds(10)); }
 
 /// A helper waits by libc's own call, with a mutex of its own in place of the program's. It lets go of that when its wait is counted, and
 /// only then the program's is let go of.

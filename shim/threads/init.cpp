@@ -6,6 +6,7 @@
 #include "threads/keeper.hpp"
 #include "threads/loader.hpp"
 #include "threads/once.hpp"
+#include "threads/rights.hpp"
 #include "threads/table.hpp"
 
 #include <pthread.h>
@@ -25,6 +26,7 @@ void after_fork() noexcept {
     once::after_fork();
     green::after_fork();
     loader::after_fork();
+    rights::after_fork();
 }
 
 } // namespace weft::shim::locks

@@ -76,13 +76,13 @@ public:
         return owner != nullptr && owner != me();
     }
     [[nodiscard]] bool is_mine() const noexcept { return owner_.load(std::memory_order_relaxed) == me(); }
-    /// In the child of fork: whether its owner is not there.
-    bool reset() noexcept {
-        if (owner_.load(std::memory_order_relaxed) == nullptr || is_mine()) return false;
+    /// In the child of fork, where nobody else has it. How often the calling thread has taken it.
+    int reset() noexcept {
+        if (is_mine()) return depth_;
         owner_.store(nullptr, std::memory_order_relaxed);
         word_ = 0;
         depth_ = 0;
-        return true;
+        return 0;
     }
 
 private:
@@ -246,7 +246,7 @@ void threads_begin() noexcept {
 
 void after_fork() noexcept {
     modules.reset();
-    if (names.reset()) rt::tls_frame::modules_stay(-1);
+    rt::tls_frame::only_reads_modules(names.reset());
 }
 
 } // namespace weft::shim::loader

@@ -63,8 +63,8 @@ constexpr rt::observer watching{
 /// The lock is held.
 void watch() noexcept {
     if (watched || !used.load(std::memory_order_relaxed)) return;
+    if (const rt::observer* const before = rt::add_observer(watching); before != &watching) others = before; // a parent's thread may have been about it
     watched = true;
-    others = rt::add_observer(watching);
 }
 
 /// What the thread had changes without a switch.
@@ -73,6 +73,8 @@ void note() noexcept {
 }
 
 } // namespace
+
+void after_fork() noexcept { beginning.reset(); }
 
 void threads_begin() noexcept {
     const std::lock_guard hold(beginning);

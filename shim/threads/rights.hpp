@@ -11,6 +11,9 @@ namespace weft::shim::rights {
 /// There is a hub now, so switches can be watched.
 void threads_begin() noexcept;
 
+/// In the child of fork.
+void after_fork() noexcept;
+
 /// A new thread, whose frame that is, has its maker's.
 void inherit(char* pointer) noexcept;
 

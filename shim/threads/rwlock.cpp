@@ -103,7 +103,8 @@ int take(pthread_rwlock_t* l, bool writes, const limit& until) noexcept {
     return result;
 }
 
-/// Takes the lock for those that may have it now, first come first served.
+/// Takes the lock for those that may have it now, first come first served. Where a reader was faster than the first of them, which is a writer, other
+/// readers join that one: it may wait for them.
 [[gnu::noinline]] void hand_over(pthread_rwlock_t* l) noexcept {
     bucket& b = bucket_of(l);
     if (holding::any()) {
@@ -113,11 +114,14 @@ int take(pthread_rwlock_t* l, bool writes, const limit& until) noexcept {
     const holding hold(b);
     for (sleeper* s = first_sleeper(b, l); s != nullptr;) {
         sleeper* const next = next_sleeper(b, *s);
-        if (try_for(l, s->writes, s->owner) != 0) return;
-        s->handed = true;
         const bool wrote = s->writes;
-        rouse(b, *s);
-        if (wrote) return;
+        if (try_for(l, wrote, s->owner) == 0) {
+            s->handed = true;
+            rouse(b, *s);
+            if (wrote) return;
+        } else if (!wrote || prefers_writers(l)) {
+            return;
+        }
         s = next;
     }
 }

@@ -280,8 +280,8 @@ void table_after_fork() noexcept {
     for (bucket& b : buckets) {
         b.lock.reset();
         b.list.forget();
-        b.sleepers.store(0, std::memory_order_relaxed);
-        b.in_kernel.store(0, std::memory_order_relaxed);
+        if (b.sleepers.load(std::memory_order_relaxed) != 0) b.sleepers.store(0, std::memory_order_relaxed);
+        if (b.in_kernel.load(std::memory_order_relaxed) != 0) b.in_kernel.store(0, std::memory_order_relaxed);
     }
 }
 

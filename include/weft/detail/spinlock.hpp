@@ -27,8 +27,12 @@ public:
     }
     bool try_lock() noexcept { return !held_.load(std::memory_order_relaxed) && !held_.exchange(true, std::memory_order_acquire); }
     void unlock() noexcept { held_.store(false, std::memory_order_release); }
-    /// After fork, in the child: its holder may be a thread that no longer exists.
-    void reset() noexcept { held_.store(false, std::memory_order_relaxed); }
+    /// After fork, in the child: its holder may be a thread that no longer exists. True: there was one, so what it guards may be half changed.
+    bool reset() noexcept {
+        if (!held_.load(std::memory_order_relaxed)) return false; // the page stays the parent's
+        held_.store(false, std::memory_order_relaxed);
+        return true;
+    }
 
 private:
     WEFT_API void lock_slow() noexcept;

@@ -71,8 +71,10 @@ public:
         n.prev = n.next = nullptr;
     }
 
-    /// In the child of fork: whoever was in it is gone.
-    void forget() noexcept { head_.next = head_.prev = nullptr; }
+    /// In the child of fork: whoever was in it is gone. One that is empty is left alone, so that its page stays the parent's.
+    void forget() noexcept {
+        if (!empty() || head_.prev != head_.next) head_.next = head_.prev = nullptr;
+    }
 
     /// Wakes the first waiter that can still be woken and takes it out. Its node, or nullptr when there was none.
     WEFT_API wait_node* wake_one() noexcept;

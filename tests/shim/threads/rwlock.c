@@ -186,3 +186,42 @@ CASE(unlock_lets_all_in) {
     }
     pthread_rwlock_destroy(&lock);
 }
+
+// Readers that wait for each other while they read, among writers: no writer that waits may keep the second of them out.
+enum { meetings = 300 };
+static pthread_mutex_t meeting = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t has_come = PTHREAD_COND_INITIALIZER;
+static int others_come;
+static atomic_int all_met;
+
+static void* writes_on(void* argument) {
+    while (!atomic_load(&all_met)) {
+        RETURNS(0, pthread_rwlock_wrlock(&lock));
+        RETURNS(0, pthread_rwlock_unlock(&lock));
+    }
+    return argument;
+}
+
+static void* comes(void* argument) {
+    for (int i = 0; i < meetings; ++i) {
+        RETURNS(0, pthread_rwlock_rdlock(&lock));
+        pthread_mutex_lock(&meeting);
+        ++others_come;
+        pthread_cond_broadcast(&has_come);
+        while (others_come < 2 * (i + 1)) pthread_cond_wait(&has_come, &meeting);
+        pthread_mutex_unlock(&meeting);
+        RETURNS(0, pthread_rwlock_unlock(&lock));
+    }
+    return argument;
+}
+
+CASE(readers_meet_among_writers) {
+    RETURNS(0, pthread_rwlock_init(&lock, NULL));
+    const pthread_t writers[] = {start(writes_on, NULL), start(writes_on, NULL)}, those[] = {start(comes, NULL), start(comes, NULL)};
+    for (int i = 0; i < 2; ++i) finish(those[i]);
+    atomic_store(&all_met, 1);
+    for (int i = 0; i < 2; ++i) finish(writers[i]);
+    pthread_rwlock_destroy(&lock);
+    atomic_store(&conform_checks, 0); // as many as there was time for
+    CHECK(others_come == 2 * meetings);
+}
