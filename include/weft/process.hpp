@@ -22,10 +22,10 @@
 /// Functions in processes of their own, and what they share: `process`, `pipe`, `process_queue`, `shared_value`, `shared_array`,
 /// `process_mutex`, and `process_pool`.
 ///
-/// A process is a fork: it has a copy of all that there is, one fiber on a hub of its own, and none of the other fibers and threads. What is to
-/// be shared must exist before. Values that are sent are trivially copyable, or strings, or vectors, pairs and tuples of such. All that
-/// waits suspends the calling fiber only, takes a deadline, and is interrupted by kill and timeout scopes. Nothing of it stays open
-/// in a program that is executed.
+/// A process is a fork: it has a copy of all that there is, a hub of its own, on which one fiber runs the function while the main fiber waits for
+/// that, and none of the other fibers and threads. What is to be shared must exist before. Values that are sent are trivially copyable, or
+/// strings, or vectors, pairs and tuples of such. All that waits suspends the calling fiber only, takes a deadline, and is interrupted by kill
+/// and timeout scopes. Nothing of it stays open in a program that is executed.
 ///
 /// @code
 /// auto [here, there] = weft::pipe<std::string>();

@@ -3,28 +3,12 @@
 #include <weft/detail/hand_off.hpp>
 #include <weft/errors.hpp>
 
-#include "core/hub.hpp"
+#include "core/set_aside.hpp"
 
 #include <stdexcept>
 #include <utility>
 
 namespace weft::rt {
-
-namespace {
-
-/// Only who has the coroutine can go on with it, so wait() and hub::join are not kept waiting by it.
-class set_aside {
-public:
-    set_aside() noexcept : hub_(*hub::current()) { hub_.count_background(1); }
-    set_aside(const set_aside&) = delete;
-    set_aside& operator=(const set_aside&) = delete;
-    ~set_aside() { hub_.count_background(-1); }
-
-private:
-    hub& hub_;
-};
-
-} // namespace
 
 bool coroutine_core::claim(bool& fresh) {
     bool running = false;
@@ -80,7 +64,7 @@ void coroutine_core::pass_out() {
         outside_.wake_one();
     }
     {
-        const set_aside until_then;
+        const set_aside until_then; // only who has the coroutine can go on with it
         take_or_wait(lock_, inside_, "the next resume of a coroutine", this, {}, [this] { return turn_ == turn::inside || closing_; });
     }
     bool closing = false;

@@ -4,6 +4,7 @@
 #include "core/fork.hpp"
 #include "core/hub.hpp"
 #include "core/registry.hpp"
+#include "core/set_aside.hpp"
 #include "core/sys.hpp"
 #include "work/fork_lock.hpp"
 
@@ -151,7 +152,9 @@ void forget_scopes() noexcept {
 
 int status_of(const std::string& name, std::size_t stack_size, int (*run)(void*), void* what) noexcept {
     try {
-        return spawn({.name = name, .stack_size = stack_size}, run, what).get();
+        const auto function = spawn({.name = name, .stack_size = stack_size}, run, what);
+        const rt::set_aside until_its_end; // in the function wait() is about its own fibers
+        return function.get();
     } catch (const fiber_killed&) {
         return 0;
     } catch (const std::exception& e) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/process.hpp>
+#include <weft/signal.hpp>
 
 #include <weft/event.hpp>
 #include <weft/hub.hpp>
@@ -128,6 +129,18 @@ TEST_CASE("process_has_a_hub_of_its_own") {
     CHECK(p.exitcode() == 0);
     CHECK(*seen == 2); // its main fiber, and the one that runs the function
     CHECK_FALSE(beside.ready());
+}
+
+TEST_CASE("process_waits_for_its_own_fibers") {
+    const process p = process::spawn([] {
+        const weft::signal_handler handler(SIGUSR2, [] {}); // it might wake anyone: nothing else ends the joins
+        int ended = 0;
+        auto f = weft::spawn([&] { sleep_for(2ms), ++ended; });
+        const bool all = weft::wait(20s) && weft::hub::join(20s);
+        return all && ended == 1 && f.ready() ? 0 : 1;
+    });
+    CHECK(p.join(60s));
+    CHECK(p.exitcode() == 0);
 }
 
 TEST_CASE("process_forgets_the_callers_scopes") {
