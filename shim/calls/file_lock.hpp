@@ -7,6 +7,7 @@
 
 #include "calls/blocking.hpp"
 #include "core/real.hpp"
+#include "threads/addressed.hpp"
 
 #include <sys/file.h>
 
@@ -29,6 +30,7 @@ inline int flock(int fd, int operation) noexcept {
 
 /// fcntl.
 inline int control(int fd, int command, void* argument) noexcept {
+    if (addressed::is_about_owner(command)) return addressed::control_owner(fd, command, argument);
     if (command != F_SETLKW && command != F_OFD_SETLKW) return real().fcntl(fd, command, argument);
     return attempt_or_wait([=] { return real().fcntl(fd, command == F_SETLKW ? F_SETLK : F_OFD_SETLK, argument); },
                            [=]() noexcept { return real().fcntl(fd, command, argument); });

@@ -4,7 +4,7 @@
 #include "calls/wait.hpp"
 #include "core/call_mask.hpp"
 #include "core/serve.hpp"
-#include "threads/timers.hpp"
+#include "threads/addressed.hpp"
 
 #include "core/private_fd.hpp"
 #include "core/sys.hpp"
@@ -153,7 +153,7 @@ int accept_signal(const sigset_t& set, siginfo_t* info, deadline until) noexcept
         siginfo_t came;
         long taken = 0;
         do taken = rt::sys::call(SYS_rt_sigtimedwait, rt::sys::arg(&set), rt::sys::arg(&came), rt::sys::arg(&at_once), kernel_sigset_size);
-        while (taken > 0 && thread_timers::passed_on(came));
+        while (taken > 0 && addressed::passed_on(came));
         if (taken > 0 && info != nullptr && !copy_to_caller(info, &came, sizeof came)) return -1;
         return taken < 0 ? fail(static_cast<int>(-taken)) : static_cast<int>(taken);
     };

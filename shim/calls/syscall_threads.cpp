@@ -8,11 +8,11 @@
 #include "core/alternate_stack.hpp"
 #include "core/serve.hpp"
 #include "core/signals.hpp"
+#include "threads/addressed.hpp"
 #include "threads/cpu_time.hpp"
 #include "threads/green.hpp"
 #include "threads/names.hpp"
 #include "threads/tid.hpp"
-#include "threads/timers.hpp"
 
 #include <cstring>
 
@@ -94,9 +94,9 @@ long clock_gettime(const arguments& a) noexcept {
 }
 long clock_getres(const arguments& a) noexcept { return cpu_time::clock_getres(static_cast<clockid_t>(a[0]), from_register<timespec*>(a[1])); }
 long timer_create(const arguments& a) noexcept {
-    return thread_timers::create(static_cast<clockid_t>(a[0]), from_register<const sigevent*>(a[1]), from_register<int*>(a[2]));
+    return addressed::create_timer(static_cast<clockid_t>(a[0]), from_register<const sigevent*>(a[1]), from_register<int*>(a[2]));
 }
-long timer_delete(const arguments& a) noexcept { return thread_timers::remove(a[0]); }
+long timer_delete(const arguments& a) noexcept { return addressed::remove_timer(a[0]); }
 long getrusage(const arguments& a) noexcept { return cpu_time::getrusage(static_cast<int>(a[0]), from_register<rusage*>(a[1])); }
 
 /// What the kernel keeps for the end of a thread: of a kernel thread's, not of those that it carries.

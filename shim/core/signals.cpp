@@ -6,8 +6,8 @@
 #include "core/signal_handlers.hpp"
 #include "core/signal_receiver.hpp"
 #include "core/trap.hpp"
+#include "threads/addressed.hpp"
 #include "threads/exit.hpp"
-#include "threads/timers.hpp"
 
 #include "core/signal_point.hpp"
 #include "core/sys.hpp"
@@ -84,11 +84,11 @@ void arrives_for_one(int number, siginfo_t& info, ucontext_t& context, rt::hub* 
         const bool to_us = number == SIGABRT && info.si_code == SI_TKILL && info.si_pid == rt::sys::getpid(); // abort
         const bool let_in = (bits_of(context.uc_sigmask) & bit(number)) != 0;
         receiver* to = nullptr;
-        const bool for_one = thread_timers::find(info, to);
+        const bool for_one = addressed::find(info, to);
         if (!for_one) to = running != nullptr && (to_us || let_in) ? running : choose(number, info, running);
         at_once = to != nullptr && to == running && (!running->waiting || number == SIGABRT) &&
                   (!for_one || let_in || (to->mask & bit(number)) == 0);
-        if (!at_once && for_one) thread_timers::keep(to, info);
+        if (!at_once && for_one) addressed::keep(to, info);
         else if (!at_once) record(to, info, true);
         if (to != nullptr && !at_once && (to->mask & bit(number)) == 0 && runs_elsewhere(*to) != 0) elsewhere = to;
     }
@@ -185,7 +185,7 @@ void carrier_begins() noexcept {
 void after_fork() noexcept {
     actions_after_fork();
     receivers_after_fork();
-    thread_timers::after_fork();
+    addressed::after_fork();
     handler_watch_after_fork();
 }
 
