@@ -48,7 +48,8 @@ private:
 /// descriptor is an ordinary blocking one, so that in a program that links weft::shim plain recv and send do the same.
 ///
 /// Calls that wait throw as all of weft's: std::system_error with the errno (EPIPE, ECONNRESET, …), timeout_error past the deadline,
-/// fiber_exit in a killed fiber. After a deadline what was read or written before is lost to the caller: the connection should be closed.
+/// fiber_exit in a killed fiber. Of read, read_some and read_line nothing is lost then: they can be called again. What read_exactly and read_all had
+/// read, and how much write had written, nobody knows any more: the connection should be closed.
 /// One fiber may read while another writes. `close` ends what others wait for with EBADF.
 ///
 /// @code

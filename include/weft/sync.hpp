@@ -5,6 +5,9 @@
 #include <weft/detail/counters.hpp>
 #include <weft/detail/locks.hpp>
 
+#include <mutex>        // std's guards
+#include <shared_mutex> // std::shared_lock
+
 /// Locks, conditions and counters, as std has them, for fibers: `mutex`, `recursive_mutex`, `shared_mutex`; `condition_variable`;
 /// `semaphore`, `bounded_semaphore`, `barrier`, `latch`, `once_flag` and `call_once`.
 ///
@@ -15,7 +18,6 @@
 /// None of the objects is copied or moved, and none may be destroyed while somebody waits for it.
 ///
 /// @code
-/// #include <mutex>
 /// #include <weft/fiber.hpp>
 /// weft::mutex guard;
 /// weft::condition_variable changed;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/process.hpp>
-#include <weft/signal.hpp>
 
 #include <weft/event.hpp>
 #include <weft/hub.hpp>
+#include <weft/signal.hpp>
 #include <weft/subprocess.hpp>
 #include <weft/timeout.hpp>
 
