@@ -134,6 +134,7 @@ TEST_CASE("gevent_monitor_thread_and_max_blocking_time") {
     std::mutex lock;
     weft::monitor m({.max_blocking_time = 10ms, .report = [&](const weft::blocking_report& r) {
                          const std::lock_guard hold(lock);
+                         if (r.name == "main") return; // which a busy machine stopped for as long
                          who = r.name;
                          told = true;
                      }});

@@ -399,6 +399,7 @@ TEST_CASE("sigchld_stays_the_programs") {
     heard = 0;
     struct sigaction count {}, before {};
     count.sa_handler = [](int) { ++heard; };
+    count.sa_flags = SA_NOCLDSTOP; // whoever stops and continues these processes
     ::sigaction(SIGCHLD, &count, &before);
     CHECK(weft::popen({"true"}).wait(20s) == 0);
     CHECK(heard == 1);
