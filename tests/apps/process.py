@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 
-STOP_S, NAMED_S = 15, 5
+STOP_S, NAMED_S = 15, 20
 PR_SET_PDEATHSIG = 1
 TICKS = os.sysconf("SC_CLK_TCK")
 
