@@ -7,6 +7,7 @@
 #include "core/descriptor.hpp"
 #include "core/real.hpp"
 #include "core/serve.hpp"
+#include "threads/futex.hpp"
 
 #include "core/thread_state.hpp"
 
@@ -63,6 +64,7 @@ int clone(int (*function)(void*), void* stack, int flags, void* argument, pid_t*
         return real().clone(begin_in_child, stack, flags, &s, parent_tid, tls, child_tid);
     }
     descriptor::child_begins();
+    if ((flags & CLONE_VFORK) == 0) futex::others_begin();
     // As vfork; without CLONE_VFORK both run at once on one thread_state, and nobody can tell them apart.
     const int mark = (flags & CLONE_VFORK) != 0 ? rt::vforked : 0;
     this_thread_state.inside += mark;

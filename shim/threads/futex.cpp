@@ -7,6 +7,7 @@
 #include "core/interruption.hpp"
 #include "core/sys.hpp"
 
+#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <mutex>
@@ -61,8 +62,11 @@ int wait_by_helper(std::uint32_t* word, std::uint32_t expected, const limit& unt
     return error;
 }
 
-/// Whether other processes may see the word: its page is no anonymous page of our own. Where that cannot be told: yes.
+constinit std::atomic<bool> others{false};
+
+/// Whether others than our threads may wake it, as other processes: its page is no anonymous page of our own. Where that cannot be told: yes.
 bool may_be_shared(const void* word) noexcept {
+    if (others.load(std::memory_order_relaxed)) return true;
     const long fd = rt::sys::call(SYS_open, arg("/proc/self/pagemap"), O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0) return true;
     constexpr std::uint64_t present = std::uint64_t{1} << 63, swapped = std::uint64_t{1} << 62, file_or_shared = std::uint64_t{1} << 61;
@@ -225,6 +229,8 @@ bool compare(std::uint32_t before, std::uint32_t encoded) noexcept {
 bool has_sleepers(std::uint32_t* word) noexcept { return bucket_of(word).sleepers.load(std::memory_order_seq_cst) != 0; }
 
 } // namespace
+
+void others_begin() noexcept { others.store(true, std::memory_order_relaxed); }
 
 long wait_in_kernel(std::uint32_t* word, std::uint32_t expected, bool shared, const limit& until, std::uint32_t bitset) noexcept {
     if (shared) return block(word, expected, shared, until, bitset);

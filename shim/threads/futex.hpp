@@ -24,6 +24,10 @@ long wait_in_kernel(std::uint32_t* word, std::uint32_t expected, bool shared, co
 /// Wakes in the kernel only; how many, or a negative errno.
 long wake_in_kernel(std::uint32_t* word, int count, bool shared, std::uint32_t bitset = ~std::uint32_t{0}) noexcept;
 
+/// The program makes kernel threads past libc's threads (clone(2)): they, or the kernel at their end, may wake words out of our sight.
+/// From now on every word that is not marked private is waited for in the kernel.
+void others_begin() noexcept;
+
 /// SYS_futex: the kernel's arguments, the kernel's result. `timeout` is a number for the operations that have one there.
 long serve(std::uint32_t* word, int operation, std::uint32_t value, const timespec* timeout, std::uint32_t* other,
            std::uint32_t value3) noexcept;
