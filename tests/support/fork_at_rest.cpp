@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A fork for test programs under AddressSanitizer. gcc 12's leaves its own locks in a child as they are: if another kernel thread is starting,
-// ending or allocating at that moment, the child has one that nobody will release, and hangs. So this one waits until all other kernel
-// threads sleep: who sleeps in the kernel has no lock of the sanitizer's, or waits for one that a running thread has. Libweft's own calls
-// of fork come here, too.
+// A fork for test programs under AddressSanitizer. gcc 12's leaves its own locks in a child as they are: if another kernel thread is
+// starting, ending or allocating at that moment, the child has one that nobody will release, and hangs. So this one waits until all
+// other kernel threads sleep: who sleeps in the kernel has no lock of the sanitizer's, or waits for one that a running thread has.
+// Libweft's own calls of fork come here, too.
 #include "core/sys.hpp"
 
 #include <atomic>

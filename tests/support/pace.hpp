@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// For tests of what comes first by the clock. Their times are short, and a busy machine may stop a program for longer between any two lines.
+// For tests of what comes first by the clock. Their times are short, and a busy machine may stop a program for longer between any two
+// lines.
 
 #include <chrono>
 #include <source_location>
@@ -25,8 +26,9 @@ private:
     unsigned wrong_ = 0;
 };
 
-/// Runs `body` and, if something in it did not hold, again with all times ten and a hundred times as long: only a machine that is late for all
-/// of them, or what is wrong in itself, fails each time. The line that did not hold at last, or 0: `CHECK(wrong_at_any_pace([](pace& p) {…}) == 0)`.
+/// Runs `body` and, if something in it did not hold, again with all times ten and a hundred times as long: only a machine that is late
+/// for all of them, or what is wrong in itself, fails each time. The line that did not hold at last, or 0:
+/// `CHECK(wrong_at_any_pace([](pace& p) { … }) == 0)`.
 template <class F>
 unsigned wrong_at_any_pace(F body) {
     unsigned wrong = 0;

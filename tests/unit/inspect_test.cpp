@@ -157,7 +157,8 @@ TEST_CASE("run_info_asks_the_other_hubs") {
     REQUIRE(has(text, "\"elsewhere\""));
     REQUIRE(has(text, "outer_of_all"));
     std::string from_outside;
-    std::thread([&] { from_outside = info_that_has("\"elsewhere\""); }).join(); // a thread without a hub: this one does not switch meanwhile
+    const auto ask = [&] { from_outside = info_that_has("\"elsewhere\""); };
+    std::thread(ask).join(); // a thread without a hub: this one does not switch meanwhile
     REQUIRE(has(from_outside, "\"elsewhere\""));
     REQUIRE(has(from_outside, "has not switched fibers for 200 ms"));
     e.set();
