@@ -28,7 +28,9 @@ bool there_are_several() noexcept { return signals::several.load(std::memory_ord
 
 /// Signals whose codes say other things (kernel: sig_specific_sicodes).
 bool has_codes_of_its_own(int number) noexcept {
-    return number == SIGILL || number == SIGFPE || number == SIGSEGV || number == SIGBUS || number == SIGTRAP || number == SIGCHLD || number == SIGSYS;
+    constexpr signals::bits all = signals::bit(SIGILL) | signals::bit(SIGFPE) | signals::bit(SIGSEGV) | signals::bit(SIGBUS) |
+                                  signals::bit(SIGTRAP) | signals::bit(SIGCHLD) | signals::bit(SIGSYS);
+    return (all & signals::bit(number)) != 0;
 }
 
 const owner* owner_of(const siginfo_t& info) noexcept {
@@ -44,7 +46,8 @@ const owner* owner_of(const siginfo_t& info) noexcept {
 
 bool find_thread(pid_t number, owner& out) noexcept {
     out = {0, number};
-    return number == rt::sys::getpid() || (tid::is_green(number) && tid::with(number, [&](const green_thread& t) { out.fiber = t.fiber->id; }));
+    if (number == rt::sys::getpid()) return true;
+    return tid::is_green(number) && tid::with(number, [&](const green_thread& t) { out.fiber = t.fiber->id; });
 }
 
 receiver* receiver_of(const owner& o) noexcept { return o.fiber == 0 ? signals::main_receiver() : signals::receiver_of(o.fiber); }

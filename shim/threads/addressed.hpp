@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Signals that the kernel sends for a source that the program has tied to one thread: a timer, a descriptor. The kernel cannot be told of a green
-// thread, so the source signals the process, and whoever gets the signal looks here whose it is.
+// Signals that the kernel sends for a source that the program has tied to one thread: a timer, a descriptor. The kernel cannot be told
+// of a green thread, so the source signals the process, and whoever gets the signal looks here whose it is.
 
 #include "core/signal_receiver.hpp"
 
@@ -22,7 +22,8 @@ bool find_thread(pid_t number, owner& out) noexcept;
 /// Under `deciding`: that thread; null: it has ended.
 signals::receiver* receiver_of(const owner& o) noexcept;
 
-/// Sources of one kind and their threads. Guarded by `deciding`, as it is read in handlers; its memory is pages of its own, never given back.
+/// Sources of one kind and their threads. Guarded by `deciding`, as it is read in handlers; its memory is pages of its own, which are
+/// never given back.
 class sources {
 public:
     /// In place of an older one of that key. False: no memory.

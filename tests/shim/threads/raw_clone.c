@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A kernel thread that the program makes by clone(2), past libc's threads: it calls nothing of libc, and wakes threads that wait for a futex by its
-// own system call, or by its end.
+// A kernel thread that the program makes by clone(2), past libc's threads: it calls nothing of libc, and wakes threads that wait for a
+// futex by its own system call, or by its end.
 #include "conform.h"
 
 #include <linux/futex.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Timers that signal one thread (SIGEV_THREAD_ID), named by its number: that thread's wait ends, that thread's handler runs, and that thread takes what it blocks.
+// Timers that signal one thread (SIGEV_THREAD_ID), named by its number: that thread's wait ends, that thread's handler runs,
+// and that thread takes what it blocks.
 #include "conform.h"
 
 #include <sys/syscall.h>
