@@ -8,6 +8,8 @@
 
 namespace weft::rt {
 
+constinit std::ptrdiff_t context::also_touched = 0;
+
 context::context() noexcept {
     frame_ = &this_thread_state;
     this_thread_state.errno_address = &errno;

@@ -69,7 +69,10 @@ public:
         __builtin_prefetch(reinterpret_cast<const char*>(frame_) + 64, 1);
         __builtin_prefetch(there(here.thread_pointer));
         __builtin_prefetch(there(here.errno_address), 1);
+        __builtin_prefetch(reinterpret_cast<const char*>(frame_) + also_touched, 1);
     }
+    /// Where another variable lies that whoever is resumed touches first, from the state of its frame.
+    WEFT_API static std::ptrdiff_t also_touched;
 
     /// The stack's lowest address and size; null and 0 for a thread's own stack where no sanitizer wanted it.
     [[nodiscard]] const void* stack_base() const noexcept { return base_; }

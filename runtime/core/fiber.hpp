@@ -91,6 +91,8 @@ public:
     tls_frame* const frame = nullptr; // its own TLS; null: the hub's
     hub* owner;
     fiber_core* next = nullptr;      // in the ready queue, or the remote queue
+    fiber_core* ahead = nullptr;     // some places behind it in the ready queue, to be fetched early; null: nobody was yet
+    const void* touched[2] = {};     // cache lines that its present wait touched and will touch at its end; to be fetched, never read
     fiber_core* registry_prev = nullptr;
     fiber_core* registry_next = nullptr;
     std::atomic<fiber_state> state;

@@ -71,8 +71,8 @@ public:
     void went_through() noexcept {
         if (--unwaited_ == 0) end_long_turn();
     }
-    /// The running fiber is about to wait, as many may do: what the next but one needs is to be in the cache when its turn comes.
-    [[gnu::always_inline]] void fetch_next() const noexcept { ready_.fetch(); }
+    /// The running fiber is about to wait, as many may do: what those behind the next one need is to be in the cache when their turn comes.
+    [[gnu::always_inline]] void fetch_next() noexcept { ready_.fetch(); }
     /// Makes a parked or fresh fiber of this hub ready. Any thread.
     void make_ready(fiber_core& f) noexcept {
         const fiber_core* const running = this_thread_state.running;

@@ -187,6 +187,7 @@ fd_wake readiness::wait_any(std::span<fd_interest> interests, deadline d, bool f
         i.node.owner = &w;
         i.node.data = reinterpret_cast<void*>(static_cast<std::uintptr_t>(i.events));
         s->waiters.push(i.node);
+        this_thread_state.running->touched[0] = s;
         ++linked;
     }
     wake_reason reason = wake_reason::woken;
@@ -256,8 +257,27 @@ void readiness::deliver(const epoll_event& e) noexcept {
     }
 }
 
-void readiness::expect(const epoll_event& e) noexcept {
-    __builtin_prefetch(find(static_cast<int>(e.data.u64 & 0xffffffff)), 1);
+void readiness::expect(const epoll_event* events, int count) noexcept {
+    if (count == 1) return;
+    slot* slots[group];
+    const wait_node* nodes[group];
+    for (int i = 0; i < count; ++i) {
+        slots[i] = find(static_cast<int>(events[i].data.u64 & 0xffffffff));
+        __builtin_prefetch(slots[i], 1);
+    }
+    const auto front = [&](int i) -> wait_node* { return slots[i] == nullptr ? nullptr : slots[i]->waiters.front(); };
+    for (int i = 0; i < count; ++i) {
+        if (slots[i] == nullptr) continue;
+        const std::lock_guard hold(slots[i]->lock);
+        nodes[i] = front(i);
+    }
+    for (int i = 0; i < count; ++i) __builtin_prefetch(slots[i] == nullptr ? nullptr : nodes[i], 1); // on stacks: a page walk each, side by side
+    for (int i = 0; i < count; ++i) {
+        if (slots[i] == nullptr) continue;
+        const std::lock_guard hold(slots[i]->lock);
+        const wait_node* const n = front(i);
+        if (n != nullptr && n == nodes[i] && n->owner != nullptr) __builtin_prefetch(n->owner->who(), 1);
+    }
 }
 
 void readiness::opened(int fd) noexcept {

@@ -73,8 +73,9 @@ public:
     static constexpr std::uint32_t no_generation = 0xffffffff;
     /// An event of a hub's set: wakes who waits for it.
     static void deliver(const epoll_event& e) noexcept;
-    /// One that is about to be delivered: what is known of the descriptor is fetched.
-    static void expect(const epoll_event& e) noexcept;
+    /// Some, at most `group`, that are about to be delivered: fetches what that will touch, of all at once.
+    static void expect(const epoll_event* events, int count) noexcept;
+    static constexpr int group = 16;
     static void hub_gone(hub& h) noexcept;
     static void after_fork() noexcept;
 };

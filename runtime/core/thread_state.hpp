@@ -19,7 +19,7 @@ class hub;
 class fiber_core;
 class stack_cache;
 
-struct thread_state {
+struct alignas(64) thread_state { // two cache lines, which a switch fetches
     // --- Of the frame, that is of whoever runs with this TLS (a fiber with a frame of its own has its own copy) ---
     hub* current_hub = nullptr;
     fiber_core* running = nullptr; // the fiber that runs; null in the hub's own loop and on threads without a hub

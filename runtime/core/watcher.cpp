@@ -188,8 +188,8 @@ void watcher::take_events(int timeout) noexcept {
     long n = 0;
     do {
         n = sys::call(SYS_epoll_wait, descriptor_set(), sys::arg(events), batch, timeout);
-        for (long i = 0; i < n; ++i) readiness::expect(events[i]);
         for (long i = 0; i < n; ++i) {
+            if (i % readiness::group == 0) readiness::expect(events + i, static_cast<int>(std::min<long>(n - i, readiness::group)));
             if ((events[i].data.u64 & own_mark) == own_mark) feed(static_cast<int>(events[i].data.u64 & 0xffffffff));
             else readiness::deliver(events[i]);
         }

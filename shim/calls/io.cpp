@@ -5,6 +5,7 @@
 #include "calls/attempt.hpp"
 #include "calls/terminal.hpp"
 #include "calls/transfer.hpp"
+#include "core/attempt_call.hpp"
 
 #include <sys/uio.h>
 
@@ -46,7 +47,7 @@ ssize_t readv(int fd, const iovec* v, int count) noexcept {
         msghdr m{};
         m.msg_iov = rest.data();
         m.msg_iovlen = rest.count();
-        const ssize_t n = real().recvmsg(fd, &m, flags);
+        const ssize_t n = attempt::recvmsg(fd, &m, flags);
         if (n >= 0) return n;
         if (errno == EMSGSIZE) return fail(EINVAL); // too many parts, in readv's words
         return errno == EAGAIN && total_of(v, parts) == 0 ? 0 : -1;
@@ -76,7 +77,7 @@ ssize_t writev(int fd, const iovec* v, int count) noexcept {
         msghdr m{};
         m.msg_iov = rest.data();
         m.msg_iovlen = rest.count();
-        const ssize_t n = real().sendmsg(fd, &m, MSG_DONTWAIT);
+        const ssize_t n = attempt::sendmsg(fd, &m, MSG_DONTWAIT);
         return n < 0 && errno == EMSGSIZE && parts > IOV_MAX ? fail(EINVAL) : n;
     });
 }

@@ -3,6 +3,7 @@
 #include "calls/io.hpp"
 
 #include "calls/transfer.hpp"
+#include "core/attempt_call.hpp"
 #include "core/uring.hpp"
 
 #include <utility>
@@ -65,7 +66,7 @@ ssize_t recvfrom(int fd, void* buffer, std::size_t size, int flags, sockaddr* fr
     descriptor& d = descriptor::of(fd);
     if (passes_through(d, fd, flags)) return real().recvfrom(fd, buffer, size, flags, from, from_size);
     return receive_socket(fd, d, flags, [=] { return size; }, [=](std::size_t done, int how) {
-        return real().recvfrom(fd, static_cast<char*>(buffer) + done, size - done, how, from, from_size);
+        return attempt::recvfrom(fd, static_cast<char*>(buffer) + done, size - done, how, from, from_size);
     });
 }
 
@@ -75,14 +76,14 @@ ssize_t recvmsg(int fd, msghdr* message, int flags) noexcept {
     if (message == nullptr || passes_through(d, fd, flags)) return real().recvmsg(fd, message, flags);
     auto total = [=] { return total_of(message->msg_iov, message->msg_iovlen); };
     return receive_socket(fd, d, flags, total, [=](std::size_t done, int how) {
-        if (done == 0) return real().recvmsg(fd, message, how);
+        if (done == 0) return attempt::recvmsg(fd, message, how);
         iovec_rest rest(message->msg_iov, message->msg_iovlen, done);
         msghdr part = *message;
         part.msg_iov = rest.data();
         part.msg_iovlen = rest.count();
         part.msg_control = nullptr; // it came with the first byte
         part.msg_controllen = 0;
-        const ssize_t n = real().recvmsg(fd, &part, how);
+        const ssize_t n = attempt::recvmsg(fd, &part, how);
         if (n >= 0) message->msg_flags |= part.msg_flags;
         return n;
     });
@@ -94,7 +95,7 @@ ssize_t sendto(int fd, const void* buffer, std::size_t size, int flags, const so
     if (passes_through(d, fd, flags)) return real().sendto(fd, buffer, size, flags, to, to_size);
     // A datagram goes whole or not at all, so only a stream comes back for the rest.
     return transmit(fd, d, [=] { return size; }, [=](std::size_t done) {
-        return real().sendto(fd, static_cast<const char*>(buffer) + done, size - done, flags | MSG_DONTWAIT, to, to_size);
+        return attempt::sendto(fd, static_cast<const char*>(buffer) + done, size - done, flags | MSG_DONTWAIT, to, to_size);
     });
 }
 
@@ -108,7 +109,7 @@ ssize_t sendmsg(int fd, const msghdr* message, int flags) noexcept {
         part.msg_iov = rest.data();
         part.msg_iovlen = rest.count();
         if (!first) part.msg_control = nullptr, part.msg_controllen = 0; // descriptors go with the first byte
-        const ssize_t n = real().sendmsg(fd, &part, flags | MSG_DONTWAIT);
+        const ssize_t n = attempt::sendmsg(fd, &part, flags | MSG_DONTWAIT);
         if (n > 0) first = false;
         return n;
     });

@@ -40,6 +40,7 @@ bool await(int fd, std::uint32_t events, deadline d, int timeout_errno, bool res
         return false;
     }
     const int saved_errno = errno;
+    rt::this_thread_state.running->touched[1] = &descriptor::of(fd);
     const rt::fd_wake woken = rt::readiness::wait(fd, events, d, false, since);
     const int wait_errno = errno;
     const bool eintr = signals.interrupted(restarts);

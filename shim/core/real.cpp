@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/real.hpp"
 
+#include "core/attempt_call.hpp"
 #include "core/libc_names.hpp"
 #include "core/log.hpp"
 #include "core/sys.hpp"
 
 #include <dlfcn.h>
+#include <gnu/libc-version.h>
 
 namespace weft::shim {
 
@@ -34,9 +36,26 @@ const real_calls& resolve_real() noexcept {
 #define WEFT_CALL(name, family) resolve(real_table.name, #name);
 #include "core/calls.def"
 #undef WEFT_CALL
+    attempt::look_who_is_next();
     __atomic_store_n(&real_resolved, true, __ATOMIC_RELEASE);
     return real_table;
 }
+
+namespace attempt {
+
+constinit bool libc_is_next = false;
+
+void look_who_is_next() noexcept {
+    Dl_info libc{};
+    const auto is_of_libc = [&libc](auto* function) {
+        Dl_info its{};
+        return ::dladdr(reinterpret_cast<void*>(function), &its) != 0 && its.dli_fbase == libc.dli_fbase;
+    };
+    libc_is_next = ::dladdr(reinterpret_cast<void*>(&::gnu_get_libc_version), &libc) != 0 && is_of_libc(real_table.recvfrom) &&
+                   is_of_libc(real_table.sendto) && is_of_libc(real_table.recvmsg) && is_of_libc(real_table.sendmsg);
+}
+
+} // namespace attempt
 
 void* real_by_name(std::string_view name) noexcept {
 #define WEFT_CALL(n, family)                                                                                           \

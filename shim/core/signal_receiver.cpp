@@ -292,6 +292,7 @@ void begin_several(rt::fiber_core& main) noexcept {
     r.fiber = &main;
     join(r);
     main_one = &r;
+    rt::context::also_touched = reinterpret_cast<char*>(&mine) - reinterpret_cast<char*>(&rt::this_thread_state);
     several.store(true, std::memory_order_relaxed);
 }
 

@@ -118,6 +118,9 @@ public:
     /// It is linked into several lists, whose locks do not keep their wakers apart. Say so before the first link.
     void mark_several() noexcept { several_ = true; }
 
+    /// Who waits, as an address only.
+    [[nodiscard]] const void* who() const noexcept { return &self_; }
+
 private:
     parkable& self_;
     std::uint64_t epoch_;
