@@ -43,9 +43,12 @@ constinit std::atomic<std::uint64_t> taken{0};
 
 constexpr std::uint64_t libcs_own = std::uint64_t{3} << 31; // signals by which setuid reaches all threads, too
 
-void block_signals() noexcept {
+/// The mask before.
+std::uint64_t block_signals() noexcept {
     const std::uint64_t all = ~(std::uint64_t{1} << (SIGSYS - 1)) & ~libcs_own;
-    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&all), 0, sizeof all);
+    std::uint64_t before = 0;
+    sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&all), sys::arg(&before), sizeof all);
+    return before;
 }
 
 /// The signal mask of the kernel thread that carried the hub before is the hub's.
@@ -109,10 +112,17 @@ void come_back() noexcept {
     for (unsigned spins = 0; mine.seized == looked_at; ++spins)
         if (spins % 64 == 63) sys::sched_yield();
     if (mine.seized != gone) return;
+    // No signal may come between: its handler would come back, too, and this kernel thread has but one fiber to send. It stays without them until
+    // it carries a hub again; the fiber goes on where they are as the hub has them.
+    const std::uint64_t before = block_signals();
+    if (carrier_state().seized != gone) { // a handler was faster, and this is another kernel thread
+        sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&before), 0, sizeof before);
+        return;
+    }
     {
         const inside_weft inside;
         fiber_core& f = *this_thread_state.running;
-        carrier* const c = mine.self;
+        carrier* const c = carrier_state().self;
         c->send_back(f);
         context::switch_to(f.machine, c->idle(), nullptr);
         f.owner->arrived();

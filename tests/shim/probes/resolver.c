@@ -249,10 +249,9 @@ PROBE(asynchronous) {
     fact("begun", getaddrinfo_a(GAI_NOWAIT, list, 3, NULL));
     const struct gaicb* waiting[] = {&one, NULL, &two};
     begin();
-    int result;
-    do result = gai_suspend(waiting, 3, NULL);
-    while (gai_error(&one) == EAI_INPROGRESS || gai_error(&two) == EAI_INPROGRESS);
-    (void)result;
+    // One by one: of several, glibc's leaves its stack in the list of one that ends just when another has woken it.
+    for (int i = 0; i < 3; i += 2)
+        while (gai_error(list[i]) == EAI_INPROGRESS) gai_suspend(&waiting[i], 1, NULL);
     done_code(gai_error(&one), NULL);
     label("gai_suspend.eof/all_done");
     begin();
