@@ -20,5 +20,6 @@ void run_handler_here(receiver* r, int number, siginfo_t& info, ucontext_t& cont
 
 /// si_code of a signal by which weft tells a kernel thread that the thread it runs has something to run. No signal of the program's.
 inline constexpr int nudge = -87;
+inline bool is_nudge(const siginfo_t& info) noexcept { return info.si_code == nudge && info.si_pid == rt::sys::getpid(); }
 
 } // namespace weft::shim::signals

@@ -10,6 +10,7 @@
 #include "core/sys.hpp"
 #include <weft/detail/spinlock.hpp>
 
+#include <ctime>
 #include <new>
 #include <utility>
 
@@ -245,8 +246,13 @@ int runs_elsewhere(const receiver& r) noexcept {
     return there == rt::sys::gettid() ? 0 : there;
 }
 
+namespace {
+constinit std::atomic<bits> nudged{0}; // numbers by which threads were nudged
+}
+
 void nudge_there(const receiver& r, int number) noexcept {
     constexpr int most_tries = 20;
+    nudged.fetch_or(bit(number), std::memory_order_relaxed);
     siginfo_t info{};
     info.si_signo = number;
     info.si_code = nudge;
@@ -279,6 +285,23 @@ void unpost(receiver& r) noexcept {
         break;
     }
     rt::signals_posted.store(posted != nullptr, std::memory_order_relaxed);
+}
+
+void drop_nudges() noexcept {
+    const bits wanted = nudged.load(std::memory_order_relaxed);
+    if (wanted == 0) return;
+    constexpr int most = 64;
+    constexpr timespec at_once{};
+    siginfo_t others[most];
+    int count = 0;
+    while (count < most) {
+        siginfo_t& info = others[count];
+        const long number = rt::sys::call(SYS_rt_sigtimedwait, rt::sys::arg(&wanted), rt::sys::arg(&info), rt::sys::arg(&at_once), sizeof wanted);
+        if (number <= 0) break;
+        if (!is_nudge(info)) ++count;
+    }
+    for (int i = 0; i < count; ++i)
+        rt::sys::call(SYS_rt_sigqueueinfo, rt::sys::getpid(), others[i].si_signo, rt::sys::arg(&others[i]));
 }
 
 void begin_several(rt::fiber_core& main) noexcept {

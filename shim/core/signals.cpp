@@ -60,9 +60,6 @@ void arrives_for_main(int number, siginfo_t& info, ucontext_t& context, rt::hub&
     if (on_hub) h.rouse();
 }
 
-/// A thread that runs on this kernel thread, and not on its hub's, has something recorded.
-bool is_nudge(const siginfo_t& info) noexcept { return info.si_code == nudge && info.si_pid == rt::sys::getpid(); }
-
 /// Who runs here takes it at once; another one is roused.
 void arrives_for_one(int number, siginfo_t& info, ucontext_t& context, rt::hub* h) noexcept {
     const rt::thread_state& came_on = rt::carrier_state();
@@ -178,6 +175,7 @@ void thread_begins() noexcept {
 
 void carrier_begins() noexcept {
     if (!several.load(std::memory_order_relaxed)) return;
+    drop_nudges();
     rt::of_carrier(kernel_side_here).mask = ~common_mask(); // it was changed without us
     settle_mask();
 }
