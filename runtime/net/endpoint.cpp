@@ -3,6 +3,7 @@
 
 #include "core/hub.hpp"
 #include "core/interruption.hpp"
+#include "core/made_once.hpp"
 #include "core/parkable.hpp"
 #include "core/readiness.hpp"
 #include "core/sys.hpp"
@@ -88,12 +89,13 @@ answer ask(const std::string& host, const std::string& port, int type, int flags
     return a;
 }
 
+constinit made_once<threadpool> lookups; // one may be going on when the process ends
+
 /// Where a peer is. Names are looked up on a kernel thread, with or without a shim: that may take long, and is left at the deadline.
 answer find_peer(const std::string& host, const std::string& port, int type, deadline d) {
     if (answer at_once = ask(host, port, type, AI_NUMERICHOST | AI_NUMERICSERV); at_once.error == 0) return at_once;
     constexpr std::size_t most_at_once = 16;
-    static threadpool* const lookups = new threadpool(most_at_once); // never destroyed: one may be going on when the process ends
-    auto found = lookups->submit([=] {
+    auto found = lookups.get(most_at_once).submit([=] {
         answer first = ask(host, port, type, AI_ADDRCONFIG);
         const bool again = first.error != 0 && first.error != EAI_SYSTEM; // an address of a family that this machine has but on its loopback
         return again ? ask(host, port, type, 0) : first;

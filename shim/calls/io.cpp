@@ -5,7 +5,7 @@
 #include "calls/attempt.hpp"
 #include "calls/terminal.hpp"
 #include "calls/transfer.hpp"
-#include "core/attempt_call.hpp"
+#include "core/socket_attempt.hpp"
 
 #include <sys/uio.h>
 

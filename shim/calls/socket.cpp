@@ -3,7 +3,7 @@
 #include "calls/io.hpp"
 
 #include "calls/transfer.hpp"
-#include "core/attempt_call.hpp"
+#include "core/socket_attempt.hpp"
 #include "core/uring.hpp"
 
 #include <utility>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/real.hpp"
 
-#include "core/attempt_call.hpp"
+#include "core/socket_attempt.hpp"
 #include "core/libc_names.hpp"
 #include "core/log.hpp"
 #include "core/sys.hpp"

@@ -9,6 +9,7 @@
 #include <weft/timeout.hpp>
 
 #include "support/child_process.hpp"
+#include "support/waiting_calls.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -19,6 +20,8 @@
 #include <vector>
 
 using namespace std::chrono_literals;
+using test_support::takes;
+using test_support::throws;
 using weft::deadline;
 using weft::this_fiber::sleep_for;
 
@@ -31,23 +34,11 @@ extern "C" const char* __tsan_default_suppressions() {
 
 namespace {
 
-enum class takes { a_deadline, none };
-
 struct waiting_call {
     const char* name;
     takes what;
     std::function<bool(deadline)> gives_up; // true: it says that the deadline came first
 };
-
-template <class Error, class F>
-bool throws(F call) {
-    try {
-        call();
-        return false;
-    } catch (const Error&) {
-        return true;
-    }
-}
 
 void check(const std::vector<waiting_call>& calls) {
     for (const waiting_call& c : calls) {
