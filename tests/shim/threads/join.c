@@ -43,21 +43,28 @@ static void* joins_self(void* argument) {
 
 CASE(self_in_a_thread) { finish(start(joins_self, NULL)); }
 
+static void* wait_for(void* sem) {
+    sem_wait(sem);
+    return NULL;
+}
+
 CASE(detached) {
+    static sem_t ends[2]; // one each: who took the other's post would be gone too early
+    for (int i = 0; i < 2; ++i) sem_init(&ends[i], 0, 0);
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_t thread;
-    RETURNS(0, pthread_create(&thread, &attr, wait_for_go, NULL));
+    RETURNS(0, pthread_create(&thread, &attr, wait_for, &ends[0]));
     RETURNS(EINVAL, pthread_join(thread, NULL));
     RETURNS(EINVAL, pthread_detach(thread));
-    sem_post(&go);
+    sem_post(&ends[0]);
     pthread_attr_destroy(&attr);
-    const pthread_t later = start(wait_for_go, NULL);
+    const pthread_t later = start(wait_for, &ends[1]);
     RETURNS(0, pthread_detach(later));
     RETURNS(EINVAL, pthread_join(later, NULL));
     RETURNS(EINVAL, pthread_detach(later));
-    sem_post(&go);
+    sem_post(&ends[1]);
 }
 
 static void* joins_and_returns(void* thread) { return finish(*(pthread_t*)thread); }
