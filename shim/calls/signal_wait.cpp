@@ -169,7 +169,7 @@ int accept_signal(const sigset_t& set, siginfo_t* info, deadline until) noexcept
         if (const int number = attempt(); number > 0 || errno != EAGAIN) return number > 0 ? success(number) : number;
         const bool eintr = signals.interrupted(false); // SA_RESTART does not restart this call
         if (woken == rt::fd_wake::deadline) return fail(EAGAIN);
-        if (const int error = rt::interruption_errno(true); error != 0 && woken == rt::fd_wake::interrupted) return fail(error);
+        if (const int error = woken == rt::fd_wake::interrupted ? rt::interruption_errno(true) : 0; error != 0) return fail(error);
         if (eintr) return fail(EINTR);
     }
 }

@@ -108,7 +108,7 @@ int wait_for(std::size_t count, deadline until, const sigset_t* caller_mask, boo
         if (ready < 0) return ready;
         const bool eintr = signals.interrupted(false);
         if (ready > 0 || woken == rt::fd_wake::deadline) return success(ready);
-        if (const int error = rt::interruption_errno(true); error != 0 && woken == rt::fd_wake::interrupted) return fail(error);
+        if (const int error = woken == rt::fd_wake::interrupted ? rt::interruption_errno(true) : 0; error != 0) return fail(error);
         if (eintr) return fail(EINTR);
     }
 }

@@ -282,6 +282,7 @@ int try_join(green_thread& t, void** result) noexcept {
     if (t.detached.load(std::memory_order_acquire)) return EINVAL;
     green_thread* nobody = nullptr;
     if (!t.joiner.compare_exchange_strong(nobody, anybody)) return EINVAL;
+    rt::this_thread_state.broken_off = 0; // who is cancelled just now ends at its next point: nobody else could have the result
     if (result != nullptr) *result = t.result;
     await_departure(t);
     let_go(t);
@@ -313,6 +314,7 @@ int join(green_thread& t, void** result, clockid_t clock, const timespec* at) {
             return ETIMEDOUT;
         }
     }
+    rt::this_thread_state.broken_off = 0; // who is cancelled just now ends at its next point: nobody else could have the result
     if (result != nullptr) *result = t.result;
     await_departure(t);
     let_go(t);

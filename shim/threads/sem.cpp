@@ -51,8 +51,8 @@ int block(sem_t* s, const limit& until) {
     return until.at == nullptr ? real().sem_wait(s) : real().sem_clockwait(s, until.clock, until.at);
 }
 
-/// How a fiber's wait ended, when it has no token.
-int ending(ended how) noexcept {
+/// How a fiber's wait fails that has no token.
+int error_of(ended how) noexcept {
     switch (how) {
     case ended::timeout: return ETIMEDOUT;
     case ended::signal: return EINTR;
@@ -78,15 +78,15 @@ int sleep_for(sem_t* sem, const limit& until) noexcept {
                 return 0;
             }
         }
-        const int error = ending(sleep(s, "a semaphore", until, p));
+        const ended how = sleep(s, "a semaphore", until, p);
         if (s.handed) {
             data_of(sem).fetch_sub(one_waiter, std::memory_order_relaxed);
             return 0;
         }
-        if (error != 0) {
+        if (how != ended::woken) {
             if (try_take(sem, one_waiter)) return 0;
             data_of(sem).fetch_sub(one_waiter, std::memory_order_relaxed);
-            return error;
+            return error_of(how); // not before it is sure to fail: a thread that is cancelled ends with the call it says so in
         }
         s.starving = true;
     }

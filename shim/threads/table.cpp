@@ -92,7 +92,7 @@ ended sleep_fiber(sleeper& s, const char* what, const limit& until, patience p) 
     const bool fails = p.on_kill == patience::kill::fails, looks_up = p.on_kill == patience::kill::looks_up;
     bool hopeless = false;
     for (;;) {
-        const int pending = rt::interruption_errno(fails);
+        const int pending = rt::interruption_errno(false); // whoever fails says so, unless it has been woken
         if (pending != 0 && fails) return dequeue(s) ? ended::interrupted : ended::woken;
         const bool looks_again = pending != 0 && (looks_up || signals.takes_signals());
         const deadline soon = looks_again ? std::min(end, deadline(look_again)) : end;

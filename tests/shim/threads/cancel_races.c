@@ -15,11 +15,12 @@ static void* takes(void* argument) {
 CASE(semaphore) {
     sem_init(&sem, 0, 0);
     sem_init(&ready, 0, 0);
+    enum { rounds = 2000 };
     int cancelled = 0;
-    for (int i = 0; i < 200; ++i) {
+    for (int i = 0; i < rounds; ++i) {
         const pthread_t thread = start(takes, NULL);
         sem_wait(&ready);
-        if (i % 20 == 0) settle();
+        if (i % 200 == 0) settle();
         if (i % 2) sem_post(&sem);
         RETURNS(0, pthread_cancel(thread));
         if (i % 2 == 0) sem_post(&sem);
@@ -27,8 +28,8 @@ CASE(semaphore) {
     }
     int value = -1;
     sem_getvalue(&sem, &value);
-    EQUAL(200, value + atomic_load(&taken)); // each post is there still, or somebody has taken it
-    EQUAL(200, cancelled + atomic_load(&taken));
+    EQUAL(rounds, value + atomic_load(&taken)); // each post is there still, or somebody has taken it
+    EQUAL(rounds, cancelled + atomic_load(&taken));
 }
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
