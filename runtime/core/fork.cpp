@@ -12,6 +12,7 @@
 #include "core/tls_frame.hpp"
 
 #include <atomic>
+#include <new>
 
 #include <pthread.h>
 
@@ -44,6 +45,7 @@ unsigned fork_generation() noexcept { return generation.load(std::memory_order_r
 void after_fork_in_child() noexcept {
     generation.fetch_add(1, std::memory_order_relaxed);
     hub* survivor = hub::current();
+    const bool was_taken = survivor != nullptr && &survivor->carried_by() != &carrier_state();
     hub_registry::for_each([&](hub& h) { h.bury(&h == survivor ? this_thread_state.running : nullptr); });
     hub_registry::after_fork(survivor);
     stacks_after_fork();
@@ -52,7 +54,7 @@ void after_fork_in_child() noexcept {
     tls_frame::after_fork();
     watchdog::after_fork();
     readiness::after_fork();
-    if (survivor != nullptr) survivor->after_fork();
+    if (survivor != nullptr) survivor->after_fork(was_taken);
     for (const auto& place : hooks)
         if (auto* const hook = place.load(std::memory_order_relaxed)) hook();
 }
@@ -70,8 +72,20 @@ void hub::bury(const fiber_core* survivor) noexcept {
     }
 }
 
+/// Where it was taken over while the fiber that forks held it, another kernel thread was anywhere in the loop, and between two fibers.
+void hub::renew_loop() noexcept {
+    thread_state& frame = loop_.frame();
+    frame.running = nullptr;
+    frame.inside = 0;
+    loop_.~context();
+    ::new (&loop_) context(loop_stack_.base, loop_stack_.size(), &hub::loop_entry, this, frame);
+    ended_ = nullptr;
+    stacks_.forget();
+}
+
 /// The running fiber becomes the main fiber; the rest of what the hub knew is the parent's.
-void hub::after_fork() noexcept {
+void hub::after_fork(bool was_taken) noexcept {
+    if (was_taken) renew_loop();
     fiber_core& me = *this_thread_state.running;
     me.registry_prev = me.registry_next = nullptr;
     me.lock.reset();

@@ -186,8 +186,9 @@ public:
     void close() noexcept;
     /// In the child of fork: its fibers, but for `survivor`, are dead.
     void bury(const fiber_core* survivor) noexcept;
-    /// In the child of fork: the running fiber becomes the main fiber, everything else is dead, the loop is fresh.
-    void after_fork() noexcept;
+    /// In the child of fork: the running fiber becomes the main fiber, everything else is dead, the loop is fresh. `was_taken`: another kernel
+    /// thread ran it meanwhile, in the parent.
+    void after_fork(bool was_taken) noexcept;
 
 private:
     friend class hub_registry;
@@ -195,6 +196,7 @@ private:
 
     static void loop_entry(context::arrival a) noexcept;
     [[noreturn]] void loop() noexcept;
+    void renew_loop() noexcept;
     void poll() noexcept;
     void block() noexcept;
     void switch_away(fiber_core& from) noexcept;

@@ -48,6 +48,11 @@ public:
         return true;
     }
     void empty() noexcept;
+    /// In a child of fork that was made in the midst of a change.
+    void forget() noexcept {
+        first_ = nullptr;
+        count_ = 0;
+    }
     [[nodiscard]] std::size_t count() const noexcept { return count_; }
     [[nodiscard]] std::uint32_t size_class() const noexcept { return size_class_; }
 

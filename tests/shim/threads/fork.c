@@ -226,6 +226,36 @@ CASE(several_threads_fork) {
     for (int i = 0; i < 6; ++i) finish(threads[i]);
 }
 
+static void computes(void) {
+    const long long end = now_us(CLOCK_MONOTONIC) + 40000;
+    while (now_us(CLOCK_MONOTONIC) < end) {}
+}
+
+static void* forks_after_long(void* argument) {
+    for (int i = 0; i < 4; ++i) {
+        int status;
+        CHILD(status) {
+            pause_ms(1);
+            for (long k = 0; k < 5; ++k) EQUAL(k + 1, (long)finish(start(add, (void*)k)));
+            grandchild();
+        }
+        EQUAL(0, ending(status));
+    }
+    return argument;
+}
+
+PROCESS(handler_computes) {
+    RETURNS(0, pthread_atfork(computes, NULL, NULL));
+    const pthread_t other = start(beats_for_ever, NULL);
+    finish(start(forks_after_long, NULL)); // meanwhile others go on, and the child is nevertheless in order
+    forks_after_long(NULL);
+    pthread_cancel(other);
+    CHECK(finish(other) == PTHREAD_CANCELED);
+    _exit(atomic_load(&conform_failures));
+}
+
+CASE(fork_takes_long) { EQUAL(0, ending(run_process("handler_computes"))); }
+
 // ---- exec ------------------------------------------------------------------------------------------------------------
 
 PROCESS(executed) { say("  executed\n"); }
