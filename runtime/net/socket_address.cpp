@@ -46,7 +46,7 @@ std::string socket_address::host() const {
         if (size_ <= begin) return {};
         const char* path = reinterpret_cast<const sockaddr_un*>(bytes_)->sun_path;
         const std::size_t length = size_ - begin;
-        if (path[0] == 0) return "@" + std::string(path + 1, length - 1);
+        if (path[0] == 0) return std::string(1, '@').append(path + 1, length - 1);
         return std::string(path, ::strnlen(path, length));
     }
     default: return {};

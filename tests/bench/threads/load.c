@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Load for a server on this machine: N connections, each with one request on its way, each answer checked. When all are connected and warm,
-// counts for a while, and says what the server's process spent meanwhile.
+// Load for a server on this machine: N connections, each with one request on its way, each answer checked. Whoever has been answered once rests until
+// all have: a server that has to accept among thousands of busy threads may take minutes over it. Then all go on, and after a while it counts, and says
+// what the server's process spent meanwhile.
 //
 //     load --port P [--pid SERVER] [--connections N] [--seconds S] [--warm S] [--timeout S] [--http PATH --body FILE]
 //
@@ -27,6 +28,7 @@ struct connection {
     int fd;
     int connected;
     int warm; // has been answered once
+    int rests;
     unsigned number, rounds;
     size_t sent, size;       // of the request
     size_t received, wanted; // of the answer; wanted is 0 until an HTTP head has come
@@ -41,7 +43,7 @@ static int port, set;
 static double timeout = 5, now;
 static struct connection *longest, *shortest; // the ends of that list
 static unsigned alive, warm;
-static int counting;
+static int all_go_on, counting;
 static unsigned long answers, errors, timeouts;
 static char reused[buffer_size], request[256];
 
@@ -88,6 +90,10 @@ static double percentile(double share) {
 }
 
 static void unlink_waiting(struct connection* c) {
+    if (c->rests) {
+        c->rests = 0;
+        return;
+    }
     *(c->earlier != NULL ? &c->earlier->later : &longest) = c->later;
     *(c->later != NULL ? &c->later->earlier : &shortest) = c->earlier;
 }
@@ -210,6 +216,10 @@ static void on_event(struct connection* c, unsigned events) {
             ++warm;
         }
         unlink_waiting(c);
+        if (!all_go_on) {
+            c->rests = 1;
+            return;
+        }
         link_waiting(c);
         send_request(c);
         return;
@@ -279,6 +289,13 @@ int main(int argc, char** argv) {
     const unsigned long early_errors = errors;
     if (warm < count) errors += count - warm;
     const double opened = now - began;
+    all_go_on = 1;
+    for (unsigned i = 0; i < count; ++i) {
+        if (!all[i].rests) continue;
+        unlink_waiting(&all[i]);
+        link_waiting(&all[i]);
+        send_request(&all[i]);
+    }
     run_until(now + warming, 0);
     clockid_t server = CLOCK_PROCESS_CPUTIME_ID;
     if (pid != 0 && clock_getcpuclockid(pid, &server) != 0) die("the server's clock");
