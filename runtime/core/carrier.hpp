@@ -70,7 +70,7 @@ public:
 using carrier_hook = void (*)(int former_tid) noexcept;
 extern WEFT_API constinit carrier_hook carrier_begins;
 
-/// The kernel thread that runs that fiber, or ran it last. Any thread; what it says may be past.
+/// The kernel thread that runs that fiber, or ran it last; 0: one that is the parent's, in a child of fork. Any thread; what it says may be past.
 WEFT_API int kernel_thread_of(const fiber_core& f) noexcept;
 
 namespace watchdog {

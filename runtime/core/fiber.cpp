@@ -153,7 +153,7 @@ void fiber_core::entry(context::arrival a) noexcept {
 void fiber_core::body() noexcept {
     if (kill_pending.load(std::memory_order_acquire)) {
         task->abandon();
-        const std::lock_guard hold(lock);
+        const std::lock_guard hold(guard());
         kill_pending.store(false, std::memory_order_relaxed);
         if (kill_exception == nullptr) was_killed = true;
         else exception = kill_exception;
@@ -195,22 +195,22 @@ void fiber_core::end_process() noexcept {
 }
 
 void fiber_core::end() noexcept {
-    lock.lock();
+    guard().lock();
     ending = true;
     if (kill_exception != nullptr) kill_exception = nullptr;
     if (end_hook* hooks = std::exchange(end_hooks, nullptr); hooks != nullptr) {
-        lock.unlock();
+        lock_.unlock();
         while (hooks != nullptr) {
             end_hook* hook = hooks;
             hooks = hook->next;
             hook->on_end(*hook);
         }
-        lock.lock();
+        lock_.lock();
     }
     become(fiber_state::done);
     joiners.wake_all();
     link_record* callbacks = std::exchange(links, nullptr);
-    lock.unlock();
+    lock_.unlock();
     if (callbacks != nullptr) run_links(callbacks);
 }
 
@@ -246,7 +246,7 @@ void fiber_core::release() noexcept {
 // --- Kill ---
 
 void fiber_core::request_kill(std::exception_ptr thrown) noexcept {
-    const std::lock_guard hold(lock);
+    const std::lock_guard hold(guard());
     if (ending) return;
     std::swap(kill_exception, thrown);
     kill_pending.store(true, std::memory_order_release);
@@ -254,7 +254,7 @@ void fiber_core::request_kill(std::exception_ptr thrown) noexcept {
 }
 
 void fiber_core::rouse() noexcept {
-    const std::lock_guard hold(lock);
+    const std::lock_guard hold(guard());
     if (!ending) owner->post_interrupt(*this);
 }
 
@@ -290,7 +290,7 @@ void interruption_point() {
     if (f->kill_pending.load(std::memory_order_acquire)) {
         std::exception_ptr thrown;
         {
-            const std::lock_guard hold(f->lock);
+            const std::lock_guard hold(f->guard());
             f->kill_pending.store(false, std::memory_order_relaxed);
             thrown = std::exchange(f->kill_exception, nullptr);
         }
@@ -329,14 +329,14 @@ void fiber_core::run_links(link_record* first) {
 }
 
 void fiber_core::append_link(link_record* record) noexcept {
-    const std::lock_guard hold(lock);
+    const std::lock_guard hold(guard());
     link_record** at = &links;
     while (*at != nullptr) at = &(*at)->next;
     *at = record;
 }
 
 std::unique_ptr<link_record> fiber_core::take_link() noexcept {
-    const std::lock_guard hold(lock);
+    const std::lock_guard hold(guard());
     return std::unique_ptr<link_record>(links == nullptr ? nullptr : std::exchange(links, links->next));
 }
 

@@ -43,7 +43,20 @@ public:
     [[nodiscard]] bool is_on_thread_stack() const noexcept { return stack_ == nullptr; }
     /// Signals interrupt it: a main fiber, or a thread of its own.
     [[nodiscard]] bool takes_signals() const noexcept { return frame != nullptr || is_main(); }
-    [[nodiscard]] bool is_done() const noexcept { return state.load(std::memory_order_acquire) == fiber_state::done; }
+    /// Also those that a child of fork has from its parent.
+    [[nodiscard]] fiber_state now() const noexcept { return is_lost() ? fiber_state::done : state.load(std::memory_order_acquire); }
+    [[nodiscard]] bool is_done() const noexcept { return now() == fiber_state::done; }
+    /// In a child of fork, for one of the parent's: dead from now on for whoever looks, if it had not ended before.
+    void settle() noexcept {
+        if (__builtin_expect(is_lost(), 0)) bury();
+    }
+    /// The one that called fork: it alone lives in the child.
+    void survive() noexcept;
+    /// What guards the fields below.
+    [[nodiscard]] spinlock& guard() noexcept {
+        settle();
+        return lock_;
+    }
 
     /// Moves to another state; what is not allowed is a bug of ours.
     void become(fiber_state to) noexcept {
@@ -111,7 +124,10 @@ public:
         fiber_core* self = nullptr;
     } start_timer;                   // spawn_later
 
-    spinlock lock;                   // guards what follows
+private:
+    spinlock lock_;                  // guard(): of what follows
+
+public:
     std::exception_ptr kill_exception;
     std::exception_ptr exception;    // how the body ended
     wait_list joiners;
@@ -126,6 +142,7 @@ public:
 
 private:
     static void entry(context::arrival a) noexcept;
+    void bury() noexcept;
     void body() noexcept;
     void run_task();
     [[noreturn]] void end_process() noexcept;

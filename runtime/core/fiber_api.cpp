@@ -24,14 +24,14 @@ void release(fiber_core* f) noexcept { f->release(); }
 task_base* task_of(fiber_core* f) noexcept { return f->task; }
 
 bool watch_end(fiber_core* f, wait_node& node) noexcept {
-    const std::lock_guard hold(f->lock);
+    const std::lock_guard hold(f->guard());
     if (f->is_done()) return false;
     f->joiners.push(node);
     return true;
 }
 
 void unwatch_end(fiber_core* f, wait_node& node) noexcept {
-    const std::lock_guard hold(f->lock);
+    const std::lock_guard hold(f->guard());
     wait_list::remove(node);
 }
 
@@ -55,6 +55,7 @@ bool join_fiber(fiber_core* f, deadline d) {
 void await_value(fiber_core* f, deadline d) {
     if (!join_fiber(f, d)) throw timeout_error("the fiber has not ended by the deadline");
     raise_error_of(f);
+    f->settle();
     if (f->was_killed) throw fiber_killed("fiber " + std::to_string(f->id) + " was killed");
 }
 
@@ -74,7 +75,10 @@ bool kill_fiber(fiber_core* f, std::exception_ptr exception, deadline d) {
 }
 
 bool is_ready(fiber_core* f) noexcept { return f->is_done(); }
-bool is_successful(fiber_core* f) noexcept { return f->is_done() && f->exception == nullptr && !f->was_killed; }
+bool is_successful(fiber_core* f) noexcept {
+    f->settle();
+    return f->is_done() && f->exception == nullptr && !f->was_killed;
+}
 bool is_started(fiber_core* f) noexcept { return f->started.load(std::memory_order_acquire); }
 bool is_dead(fiber_core* f) noexcept { return f->is_done(); }
 
@@ -87,19 +91,19 @@ std::exception_ptr exception_of(fiber_core* f) noexcept {
 std::uint64_t id_of(fiber_core* f) noexcept { return f->id; }
 
 std::string name_of(fiber_core* f) {
-    const std::lock_guard hold(f->lock);
+    const std::lock_guard hold(f->guard());
     if (!f->name.empty()) return f->name;
     return f->is_main() ? "main" : "fiber-" + std::to_string(f->id);
 }
 
 void set_name_of(fiber_core* f, std::string_view name) {
     std::string copy(name);
-    const std::lock_guard hold(f->lock);
+    const std::lock_guard hold(f->guard());
     f->name.swap(copy);
 }
 
 bool add_end_hook(fiber_core* f, end_hook& hook) noexcept {
-    const std::lock_guard hold(f->lock);
+    const std::lock_guard hold(f->guard());
     if (f->ending) return false;
     hook.next = f->end_hooks;
     f->end_hooks = &hook;
@@ -107,7 +111,7 @@ bool add_end_hook(fiber_core* f, end_hook& hook) noexcept {
 }
 
 bool remove_end_hook(fiber_core* f, end_hook& hook) noexcept {
-    const std::lock_guard hold(f->lock);
+    const std::lock_guard hold(f->guard());
     for (end_hook** at = &f->end_hooks; *at != nullptr; at = &(*at)->next) {
         if (*at != &hook) continue;
         *at = hook.next;
@@ -120,7 +124,7 @@ bool remove_end_hook(fiber_core* f, end_hook& hook) noexcept {
 
 void add_link(fiber_core* f, link_record* record) {
     {
-        const std::lock_guard hold(f->lock);
+        const std::lock_guard hold(f->guard());
         if (!f->is_done()) {
             link_record** at = &f->links;
             while (*at != nullptr) at = &(*at)->next;
@@ -134,7 +138,7 @@ void add_link(fiber_core* f, link_record* record) {
 void remove_links(fiber_core* f) noexcept {
     link_record* dropped = nullptr;
     {
-        const std::lock_guard hold(f->lock);
+        const std::lock_guard hold(f->guard());
         dropped = std::exchange(f->links, nullptr);
     }
     while (dropped != nullptr) delete std::exchange(dropped, dropped->next);

@@ -11,7 +11,10 @@
 #include "core/sys.hpp"
 #include "core/tls_frame.hpp"
 
+#include <weft/detail/spinlock.hpp>
+
 #include <atomic>
+#include <mutex>
 #include <new>
 
 #include <pthread.h>
@@ -26,8 +29,10 @@ void watch_forks() noexcept {
     ::pthread_atfork(nullptr, nullptr, [] { after_fork_in_child(); });
 }
 
+constinit std::atomic<unsigned> forks_before{0};
+
 namespace {
-constinit std::atomic<unsigned> generation{0};
+constinit spinlock burying;
 constexpr int most_hooks = 8;
 constinit std::atomic<void (*)() noexcept> hooks[most_hooks];
 } // namespace
@@ -40,18 +45,16 @@ void call_after_fork(void (*hook)() noexcept) noexcept {
     WEFT_CHECK(false);
 }
 
-unsigned fork_generation() noexcept { return generation.load(std::memory_order_relaxed); }
-
 void after_fork_in_child() noexcept {
-    generation.fetch_add(1, std::memory_order_relaxed);
+    forks_before.fetch_add(1, std::memory_order_relaxed); // by which all other fibers are lost
+    burying.reset();
     hub* survivor = hub::current();
     const bool was_taken = survivor != nullptr && &survivor->carried_by() != &carrier_state();
-    hub_registry::for_each([&](hub& h) { h.bury(&h == survivor ? this_thread_state.running : nullptr); });
     hub_registry::after_fork(survivor);
     stacks_after_fork();
     private_fds_after_fork();
     reset_lasting_locks();
-    tls_frame::after_fork();
+    tls_frame::after_fork(survivor);
     watchdog::after_fork();
     readiness::after_fork();
     if (survivor != nullptr) survivor->after_fork(was_taken);
@@ -59,17 +62,25 @@ void after_fork_in_child() noexcept {
         if (auto* const hook = place.load(std::memory_order_relaxed)) hook();
 }
 
-/// Another thread's hub may have been stopped anywhere; its list is read forwards only, which holds at any moment.
-void hub::bury(const fiber_core* survivor) noexcept {
-    for (fiber_core* f = oldest_; f != nullptr; f = f->registry_next) {
-        if (f == survivor) continue;
-        f->lock.reset();
-        f->joiners.forget();
-        f->forget_wait();
-        f->was_killed = true;
-        f->ending = true;
-        f->state.store(fiber_state::done, std::memory_order_release);
+/// Only now, when somebody has asked for it: in most children nobody asks for most fibers, whose pages so stay the parent's.
+void fiber_core::bury() noexcept {
+    const std::lock_guard hold(burying);
+    if (!is_lost()) return; // another kernel thread was faster
+    lock_.reset();
+    joiners.forget();
+    if (state.load(std::memory_order_relaxed) != fiber_state::done) {
+        forget_wait();
+        was_killed = true;
+        ending = true;
+        state.store(fiber_state::done, std::memory_order_release);
     }
+    comes_along();
+}
+
+void fiber_core::survive() noexcept {
+    lock_.reset();
+    joiners.forget();
+    comes_along();
 }
 
 /// Where it was taken over while the fiber that forks held it, another kernel thread was anywhere in the loop, and between two fibers.
@@ -88,8 +99,7 @@ void hub::after_fork(bool was_taken) noexcept {
     if (was_taken) renew_loop();
     fiber_core& me = *this_thread_state.running;
     me.registry_prev = me.registry_next = nullptr;
-    me.lock.reset();
-    me.joiners.forget();
+    me.survive();
     // The sanitizer's leak check knows only the stack it is called on.
     if (&me != &main_ && main_.machine.stack_size() != 0) {
         sanitizer::stack_in_use(const_cast<void*>(main_.machine.stack_base()), main_.machine.stack_size());

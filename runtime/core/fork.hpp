@@ -5,6 +5,8 @@
 
 #include <weft/export.hpp>
 
+#include <atomic>
+
 namespace weft::rt {
 
 /// Registers the handlers, once.
@@ -17,7 +19,8 @@ void after_fork_in_child() noexcept;
 /// Has `hook` called in each child from now on, when its hub is in order; at most eight of them.
 void call_after_fork(void (*hook)() noexcept) noexcept;
 
+extern WEFT_API constinit std::atomic<unsigned> forks_before;
 /// How many forks lie between this process and the first: whoever has threads compares it before it counts on them.
-WEFT_API unsigned fork_generation() noexcept;
+inline unsigned fork_generation() noexcept { return forks_before.load(std::memory_order_relaxed); }
 
 } // namespace weft::rt

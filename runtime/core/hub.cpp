@@ -55,11 +55,10 @@ void parkable::make_ready() noexcept {
 
 bool parkable::wake(std::uint64_t epoch, wake_reason reason, bool later) noexcept {
     std::uint64_t word = word_.load(std::memory_order_acquire);
-    if (word >> 8 != epoch || !is_armed(word)) return false;
+    if (word >> 8 != epoch || !is_armed(word) || is_lost()) return false;
     // Once woken, it may run to its end on its own kernel thread, and that thread may end: nothing of it is touched then but what
-    // is kept for it here. A kernel thread's parker may be gone; a hub stays while it is visited.
+    // is kept for it here. A hub stays while it is visited.
     const bool fiber = is_fiber_;
-    if (!fiber && static_cast<thread_parker*>(this)->is_lost()) return false;
     hub* const home = fiber ? static_cast<fiber_core*>(this)->owner : nullptr;
     const bool away = fiber && home != hub::current();
     if (away) home->visit();

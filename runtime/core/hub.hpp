@@ -184,8 +184,6 @@ public:
     void end_main() noexcept;
     /// The thread has no hub any more; only control blocks may still be looked at.
     void close() noexcept;
-    /// In the child of fork: its fibers, but for `survivor`, are dead.
-    void bury(const fiber_core* survivor) noexcept;
     /// In the child of fork: the running fiber becomes the main fiber, everything else is dead, the loop is fresh. `was_taken`: another kernel
     /// thread ran it meanwhile, in the parent.
     void after_fork(bool was_taken) noexcept;

@@ -40,7 +40,7 @@ public:
     /// The same where nobody else can wake it at this moment.
     bool wake_at_home(std::uint64_t epoch, wake_reason reason) noexcept {
         const std::uint64_t word = word_.load(std::memory_order_acquire);
-        if (word >> 8 != epoch || !is_armed(word)) return false;
+        if (word >> 8 != epoch || !is_armed(word) || is_lost()) return false;
         woken_at_home = true;
         word_.store(epoch << 8 | woken | static_cast<std::uint8_t>(reason), std::memory_order_release);
         make_ready();
@@ -57,7 +57,8 @@ public:
         return word >> 8 == epoch && is_armed(word) &&
                word_.compare_exchange_strong(word, epoch << 8 | idle, std::memory_order_acq_rel);
     }
-    /// In the child of fork, for those that do not exist there: no wake reaches them, so no hand-off is lost on them.
+    /// It did not come along into this child of fork: it never runs again. No wake reaches it, so no hand-off is lost on it.
+    [[nodiscard]] bool is_lost() const noexcept { return generation_.load(std::memory_order_acquire) != fork_generation(); }
     void forget_wait() noexcept {
         word_.store((word_.load(std::memory_order_relaxed) & ~std::uint64_t{0xff}) | idle, std::memory_order_relaxed);
     }
@@ -93,9 +94,13 @@ protected:
         return (word & 0xff) == armed || (word & 0xff) == armed_deferred;
     }
     void make_ready() noexcept;
+    void comes_along() noexcept { generation_.store(fork_generation(), std::memory_order_release); }
 
     std::atomic<std::uint64_t> word_{0};
     const bool is_fiber_;
+
+private:
+    std::atomic<unsigned> generation_{fork_generation()};
 };
 
 /// A kernel thread without a hub: it blocks for real, on its park word.
@@ -103,13 +108,8 @@ class thread_parker final : public parkable {
 public:
     thread_parker() noexcept : parkable(false) {}
     static thread_parker& current() noexcept;
-    /// Its kernel thread did not come along into this child of fork.
-    [[nodiscard]] bool is_lost() const noexcept { return generation_ != fork_generation(); }
     wake_reason block(std::uint64_t epoch, deadline d) noexcept;
     void unblock() noexcept;
-
-private:
-    unsigned generation_ = 0; // of the last wait
 };
 
 /// The calling fiber; on a kernel thread without a hub its parker. The main thread gets its hub here.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/tls_frame.hpp"
 
+#include "core/carrier_thread.hpp"
 #include "core/hub.hpp"
 #include "core/leak_roots.hpp"
 #include "core/sanitizer.hpp"
@@ -13,6 +14,7 @@
 
 #include <weft/detail/spinlock.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -106,13 +108,8 @@ public:
             if (room == nullptr) return nullptr;
             f = ::new (room) tls_frame();
         }
-        const bool made = f->make();
+        if (f->make()) return f;
         const std::lock_guard hold(lock_);
-        if (made) {
-            f->live_next_ = all_;
-            std::atomic_ref(all_).store(f, std::memory_order_release); // a child of fork may find the lock held, and walks it
-            return f;
-        }
         f->next_ = unmade_;
         unmade_ = f;
         return nullptr;
@@ -121,11 +118,6 @@ public:
         const std::lock_guard hold(lock_);
         f.next_ = free_;
         free_ = &f;
-    }
-    template <class F>
-    void for_each(F fn) noexcept {
-        const std::lock_guard hold(lock_);
-        for (tls_frame* f = all_; f != nullptr; f = f->live_next_) fn(*f);
     }
     /// Where another thread was changing it, what is free is left alone.
     void after_fork() noexcept {
@@ -178,7 +170,6 @@ private:
 
     spinlock lock_;
     tls_frame* free_ = nullptr;
-    tls_frame* all_ = nullptr;
     tls_frame* unmade_ = nullptr; // room for a frame whose making failed
     char* next_ = nullptr;
     std::size_t room_ = 0;
@@ -244,10 +235,19 @@ void tls_frame::refresh() noexcept {
     used_ = false;
 }
 
+/// It was free when this process was forked off. libc has forgotten it since, and has loaded modules without it.
+void tls_frame::join_child() noexcept {
+    put_in(pointer_ + layout.list);
+    state().descriptor = nullptr;
+    used_ = true;
+    generation_ = fork_generation();
+}
+
 tls_frame* tls_frame::take(hub& h) noexcept {
     if (unavailable() != nullptr) return nullptr;
     tls_frame* const f = pool.take();
     if (f == nullptr) return nullptr;
+    if (__builtin_expect(f->generation_ != fork_generation(), 0)) f->join_child();
     if (f->used_) f->refresh();
     thread_state& mine = f->state();
     thread_state& carrier = carrier_state();
@@ -379,7 +379,8 @@ void tls_frame::stand_for(tls_frame& f, thread_state& kernel_thread, int tid) no
 
 // libc's fork has made the calling frame's descriptor that of the process's one thread: it alone is in the list of threads, and the kernel knows its
 // robust list and its tid. But a frame comes and goes; the thread is the carrier, with its own.
-void tls_frame::after_fork() noexcept {
+// The frames of those that do not exist here are left alone, so that their pages stay the parent's.
+void tls_frame::after_fork(hub* survivor) noexcept {
     pool.after_fork();
     list_lock.reset();
     looking.reset();
@@ -389,23 +390,24 @@ void tls_frame::after_fork() noexcept {
         return;
     }
     char* const self = rt::thread_pointer();
-    char* const carrier = reinterpret_cast<char*>(&carrier_state()) - layout.state;
-    at<int>(carrier, layout.tid) = at<int>(self, layout.tid) = tid;
-    take_out(self + layout.list);
-    take_out(carrier + layout.list);
-    bool is_pooled = false;
-    pool.for_each([&](const tls_frame& f) noexcept {
-        put_in(f.pointer_ + layout.list);
-        if (f.state().carrier != nullptr) { // else nobody has it
-            at<int>(f.pointer_, layout.tid) = tid;
-            f.state().carrier = &carrier_state();
-        }
-        f.state().descriptor = nullptr;
-        is_pooled |= f.pointer_ == self;
+    thread_state& kernel_thread = carrier_state();
+    char* const carrier = reinterpret_cast<char*>(&kernel_thread) - layout.state;
+    const auto pointer_of = [](thread_state& s) noexcept { return reinterpret_cast<char*>(&s) - layout.state; };
+    char* living[4] = {self, carrier};
+    int count = self == carrier ? 1 : 2;
+    const auto also = [&](char* pointer) noexcept {
+        if (std::find(living, living + count, pointer) == living + count) living[count++] = pointer;
+    };
+    if (survivor != nullptr) also(pointer_of(survivor->home_frame()));
+    if (kernel_thread.self != nullptr) also(pointer_of(kernel_thread.self->idle().frame()));
+    std::for_each(living, living + count, [](char* pointer) noexcept { take_out(pointer + layout.list); });
+    std::for_each(living, living + count, [&](char* pointer) noexcept {
+        thread_state& s = *reinterpret_cast<thread_state*>(pointer + layout.state);
+        at<int>(pointer, layout.tid) = tid;
+        s.descriptor = nullptr;
+        if (s.carrier != nullptr) s.carrier = &kernel_thread;
+        put_in(pointer + layout.list);
     });
-    carrier_state().descriptor = nullptr;
-    put_in(carrier + layout.list);
-    if (!is_pooled && self != carrier) put_in(self + layout.list);
     for (pinned_tid& p : pins) {
         if (p.of.load(std::memory_order_relaxed) != &this_thread_state) {
             p.of.store(nullptr, std::memory_order_relaxed);

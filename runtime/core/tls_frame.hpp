@@ -7,6 +7,7 @@
 //
 // Frames are pooled. One that is used again looks fresh, but for libc's own part, which stays warm.
 
+#include "core/fork.hpp"
 #include "core/thread_state.hpp"
 
 #include <weft/export.hpp>
@@ -65,8 +66,8 @@ public:
     static void modules_stay(int change) noexcept;
     /// In the child of fork: by so many of the calling thread's own.
     static void only_reads_modules(int times) noexcept;
-    /// In the child of fork: its one kernel thread is the one that the caller's frame is carried by.
-    static void after_fork() noexcept;
+    /// In the child of fork: its one kernel thread is the one that the caller's frame is carried by. `survivor`: the caller's hub; may be null.
+    static void after_fork(hub* survivor) noexcept;
 
 private:
     friend class frame_pool;
@@ -74,12 +75,13 @@ private:
     bool make() noexcept;
     void fill() noexcept;
     void refresh() noexcept;
+    void join_child() noexcept;
 
     tls_frame* next_ = nullptr;      // in the pool
-    tls_frame* live_next_ = nullptr; // all that were ever made
     char* pointer_ = nullptr;
     char* room_ = nullptr;
     bool used_ = false;              // somebody has run with it
+    unsigned generation_ = fork_generation(); // of the process in whose list of threads it is
 };
 
 } // namespace weft::rt

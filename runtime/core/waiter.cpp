@@ -119,7 +119,7 @@ bool deadline_reached(wake_reason reason) {
 
 thread_parker& thread_parker::current() noexcept {
     thread_local thread_parker parker;
-    parker.generation_ = fork_generation();
+    parker.comes_along();
     return parker;
 }
 

@@ -13,6 +13,7 @@
 namespace weft::rt {
 
 int kernel_thread_of(const fiber_core& f) noexcept {
+    if (f.is_lost()) return 0;
     thread_state& frame = f.machine.frame();
     const thread_state* const carrier = frame.carrier == nullptr ? &frame : frame.carrier;
     return carrier->self == nullptr ? f.owner->carrier_tid() : carrier->self->tid(); // without one its hub was never taken from it

@@ -69,7 +69,7 @@ private:
         n.object = f.object;
         n.since = f.waiting_since;
         {
-            const std::lock_guard hold(f.lock);
+            const std::lock_guard hold(f.guard());
             std::strncpy(n.name, f.name.c_str(), sizeof n.name - 1);
             n.name[sizeof n.name - 1] = 0;
         }

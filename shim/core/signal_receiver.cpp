@@ -241,7 +241,7 @@ receiver* main_receiver() noexcept { return main_one; }
 
 int runs_elsewhere(const receiver& r) noexcept {
     const rt::fiber_core* const f = r.fiber;
-    if (f == nullptr || &r == self() || f->state.load(std::memory_order_relaxed) != rt::fiber_state::running) return 0;
+    if (f == nullptr || &r == self() || f->now() != rt::fiber_state::running) return 0;
     const int there = rt::kernel_thread_of(*f);
     return there == rt::sys::gettid() ? 0 : there;
 }

@@ -106,7 +106,7 @@ void interrupt(const green_thread& t) noexcept {
     info.si_value.sival_ptr = &libcs;
     // It may be in weft just now, where it is not ended, and leave without looking.
     constexpr int most_tries = 20;
-    for (int i = 0; i < most_tries && is_asynchronous(word_of(t)) && t.fiber->state.load(std::memory_order_acquire) == rt::fiber_state::running; ++i) {
+    for (int i = 0; i < most_tries && is_asynchronous(word_of(t)) && t.fiber->now() == rt::fiber_state::running; ++i) {
         rt::sys::call(SYS_rt_tgsigqueueinfo, rt::sys::getpid(), rt::kernel_thread_of(*t.fiber), cancel_signal, rt::sys::arg(&info));
         rt::sys::sched_yield();
     }
@@ -121,7 +121,7 @@ int request(pthread_t id) {
     const std::uint32_t word = word_of(*t);
     if (t == green::self()) at_change();
     else if (heeds(word)) t->fiber->rouse();
-    if (t != green::self() && is_asynchronous(word) && t->fiber->state.load(std::memory_order_acquire) == rt::fiber_state::running) interrupt(*t);
+    if (t != green::self() && is_asynchronous(word) && t->fiber->now() == rt::fiber_state::running) interrupt(*t);
     return 0;
 }
 

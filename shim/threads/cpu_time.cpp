@@ -79,7 +79,7 @@ void count(green_thread& t) noexcept {
         counting.store(true, std::memory_order_release);
     }
     const bool is_own = &t == green::self();
-    const bool runs = is_own || t.fiber->state.load(std::memory_order_acquire) == rt::fiber_state::running;
+    const bool runs = is_own || t.fiber->now() == rt::fiber_state::running;
     const int there = is_own ? rt::sys::gettid() : rt::kernel_thread_of(*t.fiber);
     const std::int64_t so_far = kernel_time(clock_number(there));
     a.used.store(t.is_main() ? so_far : std::min(so_far, rt::now_ns() - a.born), std::memory_order_relaxed);

@@ -270,6 +270,22 @@ int create(pthread_t* out, const pthread_attr_t* attributes, void* (*start)(void
     return 0;
 }
 
+bool is_the_parents(const green_thread& t) noexcept {
+    return t.fiber->is_done() && std::atomic_ref(const_cast<std::uint32_t&>(t.life)).load(std::memory_order_acquire) != green_thread::ended;
+}
+
+namespace {
+
+/// Who joins it has been noted.
+int join_the_parents(green_thread& t, void** result) noexcept {
+    std::atomic_ref(t.life).store(green_thread::ended, std::memory_order_release);
+    if (result != nullptr) *result = nullptr;
+    let_go(t);
+    return 0;
+}
+
+} // namespace
+
 int detach(green_thread& t) noexcept {
     if (t.joiner.load(std::memory_order_acquire) != nullptr && t.detached.load(std::memory_order_relaxed)) return EINVAL;
     if (t.detached.exchange(true, std::memory_order_seq_cst)) return EINVAL;
@@ -278,10 +294,12 @@ int detach(green_thread& t) noexcept {
 }
 
 int try_join(green_thread& t, void** result) noexcept {
-    if (std::atomic_ref(t.life).load(std::memory_order_acquire) != green_thread::ended) return EBUSY; // libc looks at this first
+    const bool parents = is_the_parents(t);
+    if (!parents && std::atomic_ref(t.life).load(std::memory_order_acquire) != green_thread::ended) return EBUSY; // libc looks at this first
     if (t.detached.load(std::memory_order_acquire)) return EINVAL;
     green_thread* nobody = nullptr;
     if (!t.joiner.compare_exchange_strong(nobody, anybody)) return EINVAL;
+    if (parents) return join_the_parents(t, result);
     rt::this_thread_state.broken_off = 0; // who is cancelled just now ends at its next point: nobody else could have the result
     if (result != nullptr) *result = t.result;
     await_departure(t);
@@ -300,6 +318,7 @@ int join(green_thread& t, void** result, clockid_t clock, const timespec* at) {
     if (at != nullptr && (at->tv_nsec < 0 || at->tv_nsec >= 1'000'000'000)) return EINVAL;
     green_thread* nobody = nullptr;
     if (!t.joiner.compare_exchange_strong(nobody, me == nullptr ? anybody : me)) return EINVAL;
+    if (is_the_parents(t)) return join_the_parents(t, result);
     const limit until{clock, at};
     while (std::atomic_ref(t.life).load(std::memory_order_acquire) != green_thread::ended) {
         if (cancel::breaks_off()) {

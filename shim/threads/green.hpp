@@ -65,6 +65,8 @@ bool wanted() noexcept;
 
 /// The calling thread; null on what is none (a kernel thread of its own, the hub's loop, a fiber without a frame).
 inline green_thread* self() noexcept { return static_cast<green_thread*>(rt::this_thread_state.thread); }
+/// In a child of fork: it is the parent's. To libc it has ended there, without a result, and has no number.
+bool is_the_parents(const green_thread& t) noexcept;
 /// That thread; null for a kernel thread. As libc does, it believes that there is such a thread, or was until it was joined.
 inline green_thread* of(pthread_t id) noexcept {
     return static_cast<green_thread*>(rt::tls_frame::state_of(reinterpret_cast<char*>(id)).thread);

@@ -45,7 +45,7 @@ siginfo_t sent_by_us(int number) noexcept {
 }
 
 int send(green_thread& to, int number, const siginfo_t& info) noexcept {
-    if (!is_number(number)) return EINVAL;
+    if (!is_number(number) || is_the_parents(to)) return EINVAL;
     if (number == 0) return 0;
     const int saved_errno = errno;
     receiver& r = receiver_of(to);

@@ -109,7 +109,7 @@ int set_thread_priority(pthread_t id, int priority) noexcept {
 int cpu_clock(pthread_t id, clockid_t* out) noexcept {
     const green_thread* const t = green::of(id);
     if (t == nullptr) return real().pthread_getcpuclockid(id, out);
-    if (std::atomic_ref(const_cast<green_thread*>(t)->life).load(std::memory_order_acquire) == green_thread::ended) return ESRCH;
+    if (std::atomic_ref(const_cast<green_thread*>(t)->life).load(std::memory_order_acquire) == green_thread::ended || green::is_the_parents(*t)) return ESRCH;
     *out = cpu_time::clock_of(*t);
     return 0;
 }

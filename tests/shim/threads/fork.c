@@ -226,6 +226,30 @@ CASE(several_threads_fork) {
     for (int i = 0; i < 6; ++i) finish(threads[i]);
 }
 
+// In the child they have ended, as libc sees it: who waits for one there waits for nothing. (It counts their stacks as free twice, so not many.)
+PROCESS(the_parents) {
+    sem_init(&ready, 0, 0);
+    pthread_t others[2];
+    for (int i = 0; i < 2; ++i) others[i] = start(beats_for_ever, NULL);
+    for (int i = 0; i < 2; ++i) sem_wait(&ready);
+    int status;
+    CHILD(status) {
+        void* result = &status;
+        clockid_t clock;
+        RETURNS(EINVAL, pthread_kill(others[0], 0));
+        RETURNS(ESRCH, pthread_getcpuclockid(others[0], &clock));
+        CHECK(finish(others[0]) == NULL);
+        RETURNS(0, pthread_tryjoin_np(others[1], &result));
+        CHECK(result == NULL);
+    }
+    EQUAL(0, ending(status));
+    for (int i = 0; i < 2; ++i) RETURNS(0, pthread_cancel(others[i]));
+    for (int i = 0; i < 2; ++i) CHECK(finish(others[i]) == PTHREAD_CANCELED);
+    _exit(atomic_load(&conform_failures));
+}
+
+CASE(threads_of_the_parent) { EQUAL(0, ending(run_process("the_parents"))); }
+
 static void computes(void) {
     const long long end = now_us(CLOCK_MONOTONIC) + 40000;
     while (now_us(CLOCK_MONOTONIC) < end) {}
