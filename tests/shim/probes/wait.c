@@ -224,21 +224,55 @@ PROBE(errors) {
     done(waitpid(other, &word, 0), NULL, -1);
 }
 
+// Forks a child that ends so long after somebody has put something into the pipe, and with that status: it cannot be too early.
+static pid_t child_until(const int p[2], long ms, int status) {
+    fflush(stdout);
+    probe_parent = getpid();
+    const pid_t pid = must(fork(), "fork");
+    if (pid == 0) {
+        char told;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        while (raw(SYS_read, p[0], &told, 1) < 0) {}
+        delay(ms);
+        raw(SYS_exit_group, status);
+    }
+    return pid;
+}
+
+// A peer that is not to end before the caller says so is at the end of a pipe.
+static int after_peer[2];
+static void stay(void) {
+    char told;
+    close(after_peer[1]);
+    while (raw(SYS_read, after_peer[0], &told, 1) < 0) {}
+}
+static void let_go(void) {
+    close(after_peer[1]);
+    reap();
+    close(after_peer[0]);
+}
+
 PROBE(eintr) {
     for (int i = 0; i < 3; ++i) {
         label("eintr/%d", i);
         clear();
         handle(SIGUSR1, 0);
-        const pid_t pid = child_for(180, 1);
-        PEER { delay(60); poke(SIGUSR1); delay(240); }
+        int p[2];
+        must(pipe(p), "pipe");
+        const pid_t pid = child_until(p, 120, 1);
+        must(pipe(after_peer), "pipe");
+        PEER { delay(60); poke(SIGUSR1); stay(); }
         begin();
         if (i == 0) found(waitpid(pid, &word, 0), pid);
         if (i == 1) found(waitpid(-1, &word, 0), pid);
         if (i == 2) record(waitid(P_PID, pid, &info, WEXITED), pid);
         fact("handlers", caught);
+        put(p[1], "!");
         begin();
         found(waitpid(pid, &word, 0), pid);
-        reap();
+        let_go();
+        close(p[0]);
+        close(p[1]);
     }
 }
 
@@ -247,14 +281,20 @@ PROBE(restart) {
         label("restart/%d", i);
         clear();
         handle(SIGUSR1, SA_RESTART);
-        const pid_t pid = child_for(180, 1);
-        PEER { delay(60); poke(SIGUSR1); delay(30); poke(SIGUSR1); delay(240); }
+        handle(SIGUSR2, SA_RESTART);
+        int p[2];
+        must(pipe(p), "pipe");
+        const pid_t pid = child_until(p, 0, 1);
+        must(pipe(after_peer), "pipe");
+        PEER { delay(60); poke(SIGUSR1); delay(60); poke(SIGUSR2); delay(60); put(p[1], "!"); stay(); }
         begin();
         if (i == 0) found(waitpid(pid, &word, 0), pid);
         if (i == 1) found(waitpid(-1, &word, 0), pid);
         if (i == 2) record(waitid(P_PID, pid, &info, WEXITED), pid);
         fact("handlers", caught);
-        reap();
+        let_go();
+        close(p[0]);
+        close(p[1]);
     }
 }
 
