@@ -5,6 +5,7 @@
 
 #include "calls/blocking.hpp"
 #include "core/real.hpp"
+#include "threads/task_text.hpp"
 
 namespace weft::shim {
 
@@ -63,6 +64,7 @@ inline ssize_t write_nowait(int fd, descriptor& d, fd_kind& kind, const iovec* v
             if (real().poll(&p, 1, 0) == 0) return fail(EAGAIN);
             return handed_over(fd, [=]() noexcept { return real().writev(fd, v, count); });
         }
+        case fd_kind::name: return task_text::write_name(fd, v, count);
         default: return real().writev(fd, v, count);
         }
     }

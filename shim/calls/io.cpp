@@ -19,6 +19,11 @@ bool passes_through(fd_kind kind) noexcept {
     return true;
 }
 
+ssize_t write_empty_name(int fd) noexcept {
+    const iovec nothing{};
+    return task_text::write_name(fd, &nothing, 1);
+}
+
 /// Input from anything but a socket.
 ssize_t receive_vector(int fd, descriptor& d, fd_kind kind, const iovec* v, int count) noexcept {
     if (kind == fd_kind::terminal) return read_terminal(fd, d, v, count);
@@ -57,7 +62,7 @@ ssize_t readv(int fd, const iovec* v, int count) noexcept {
 ssize_t write(int fd, const void* buffer, std::size_t size) noexcept {
     descriptor& d = descriptor::of(fd);
     fd_kind kind = d.kind(fd);
-    if (size == 0 || passes_through(kind)) return real().write(fd, buffer, size);
+    if (size == 0 || passes_through(kind)) return kind == fd_kind::name ? write_empty_name(fd) : real().write(fd, buffer, size);
     if (kind == fd_kind::socket) return sendto(fd, buffer, size, 0, nullptr, 0);
     const auto* bytes = static_cast<const char*>(buffer);
     return transmit(fd, d, [=] { return size; }, [&](std::size_t done) {

@@ -6,6 +6,7 @@
 #include "calls/line.hpp"
 #include "calls/open.hpp"
 #include "core/serve.hpp"
+#include "threads/numbers.hpp"
 #include "threads/task_files.hpp"
 
 #include <weft/export.hpp>
@@ -17,6 +18,7 @@ namespace disk = weft::shim::disk;
 namespace fd = weft::shim::fd;
 namespace file_lock = weft::shim::file_lock;
 namespace line = weft::shim::line;
+namespace numbers = weft::shim::numbers;
 namespace opening = weft::shim::opening;
 namespace task_files = weft::shim::task_files;
 
@@ -90,10 +92,10 @@ WEFT_API int __openat64_2(int directory, const char* path, int flags) {
     return openat64(directory, path, flags);
 }
 WEFT_API int creat(const char* path, mode_t mode) {
-    return fd::received(serve<call::creat>(opening::creat, path, mode));
+    return fd::received(task_files::opened(serve<call::creat>(opening::creat, path, mode), AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC));
 }
 WEFT_API int creat64(const char* path, mode_t mode) {
-    return fd::received(serve<call::creat64>(opening::creat, path, mode));
+    return fd::received(task_files::opened(serve<call::creat64>(opening::creat, path, mode), AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC));
 }
 
 // --- Descriptors of other kinds: noted on every thread ---
@@ -108,7 +110,7 @@ WEFT_API int signalfd(int fd, const sigset_t* mask, int flags) noexcept {
 WEFT_API int inotify_init() noexcept { return fd::made(real().inotify_init()); }
 WEFT_API int inotify_init1(int flags) noexcept { return fd::made(real().inotify_init1(flags)); }
 WEFT_API int memfd_create(const char* name, unsigned flags) noexcept { return fd::made(real().memfd_create(name, flags)); }
-WEFT_API int pidfd_open(pid_t process, unsigned flags) noexcept { return fd::made(real().pidfd_open(process, flags)); }
+WEFT_API int pidfd_open(pid_t process, unsigned flags) noexcept { return fd::made(numbers::open_process(process, flags)); }
 WEFT_API int pidfd_getfd(int process, int fd, unsigned flags) noexcept {
     return fd::received(real().pidfd_getfd(process, fd, flags));
 }

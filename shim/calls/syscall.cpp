@@ -17,6 +17,7 @@
 #include "calls/signal_wait.hpp"
 #include "calls/splice.hpp"
 #include "calls/syscall_families.hpp"
+#include "calls/syscall_names.hpp"
 #include "calls/syscall_policy.hpp"
 #include "calls/time.hpp"
 #include "calls/wait.hpp"
@@ -24,6 +25,7 @@
 #include "core/serve.hpp"
 #include "core/trap.hpp"
 #include "threads/futex.hpp"
+#include "threads/numbers.hpp"
 #include "threads/rights.hpp"
 #include "threads/scheduling.hpp"
 #include "threads/task_files.hpp"
@@ -173,6 +175,9 @@ long scheduling(const arguments& a) noexcept {
     return sched::call(number, a[0], a[1], a[2], a[3]);
 }
 
+long opens_process(const arguments& a) noexcept { return made(apply_kernel(numbers::pidfd_open, a)); }
+long counts_events(const arguments& a) noexcept { return made(apply_kernel(numbers::perf_event_open, a)); }
+
 // --- The table ---
 
 struct entry {
@@ -271,8 +276,8 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     notes(SYS_fanotify_init, makes<SYS_fanotify_init>);
     notes(SYS_memfd_create, makes<SYS_memfd_create>);
     notes(SYS_userfaultfd, makes<SYS_userfaultfd>);
-    notes(SYS_perf_event_open, makes<SYS_perf_event_open>);
-    notes(SYS_pidfd_open, makes<SYS_pidfd_open>);
+    notes(SYS_perf_event_open, counts_events);
+    notes(SYS_pidfd_open, opens_process);
     notes(SYS_pidfd_getfd, receives<SYS_pidfd_getfd>);
     notes(SYS_dup, duplicate);
     notes(SYS_dup2, replace<false>);
@@ -314,6 +319,28 @@ constexpr std::array<entry, numbers> make_table() noexcept {
     always(SYS_setpriority, scheduling<SYS_setpriority>);
     always(SYS_ioprio_get, scheduling<SYS_ioprio_get>);
     always(SYS_ioprio_set, scheduling<SYS_ioprio_set>);
+    always(SYS_getpgid, about_process<SYS_getpgid, 0>);
+    always(SYS_getsid, about_process<SYS_getsid, 0>);
+    always(SYS_setpgid, straight<numbers::setpgid>);
+    always(SYS_prlimit64, about_process<SYS_prlimit64, 0>);
+    always(SYS_process_vm_readv, about_process<SYS_process_vm_readv, 0>);
+    always(SYS_process_vm_writev, about_process<SYS_process_vm_writev, 0>);
+    always(SYS_kcmp, about_process<SYS_kcmp, 0, 1>);
+    always(SYS_migrate_pages, about_process<SYS_migrate_pages, 0>);
+    always(SYS_move_pages, about_process<SYS_move_pages, 0>);
+    always(SYS_ptrace, about_process<SYS_ptrace, 1>);
+    always(SYS_capget, straight<numbers::capget>);
+    always(SYS_get_robust_list, straight<numbers::get_robust_list>);
+    always(SYS_rt_sigqueueinfo, straight<numbers::queue_signal>);
+    always(SYS_stat, looks_up<SYS_stat, 0>);
+    always(SYS_lstat, looks_up<SYS_lstat, 0>);
+    always(SYS_newfstatat, looks_up<SYS_newfstatat, 1, 0>);
+    always(SYS_statx, looks_up<SYS_statx, 1, 0>);
+    always(SYS_access, looks_up<SYS_access, 0>);
+    always(SYS_faccessat, looks_up<SYS_faccessat, 1, 0>);
+    always(SYS_faccessat2, looks_up<SYS_faccessat2, 1, 0>);
+    always(SYS_readlink, reads_link<SYS_readlink, 0>);
+    always(SYS_readlinkat, reads_link<SYS_readlinkat, 1, 0>);
     t[SYS_rt_sigaction] = {rt_sigaction, rt_sigaction, family::signal};
     return t;
 }

@@ -37,6 +37,17 @@ long apply(R (*function)(P...) noexcept, const arguments& a) noexcept {
     return apply(function, a, std::index_sequence_for<P...>());
 }
 
+/// Of one that gives the kernel's result.
+template <class... P, std::size_t... I>
+long apply_kernel(long (*function)(P...) noexcept, const arguments& a, std::index_sequence<I...>) noexcept {
+    return function(from_register<P>(a[I])...);
+}
+
+template <class... P>
+long apply_kernel(long (*function)(P...) noexcept, const arguments& a) noexcept {
+    return apply_kernel(function, a, std::index_sequence_for<P...>());
+}
+
 template <auto function>
 long plain(const arguments& a) noexcept {
     return apply(function, a);

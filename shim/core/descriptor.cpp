@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/descriptor.hpp"
 
+#include "threads/task_text.hpp"
+
 #include "core/private_fd.hpp"
 #include "core/readiness.hpp"
 #include "core/sys.hpp"
@@ -92,7 +94,7 @@ fd_kind descriptor::kind(int fd) noexcept {
     errno = saved_errno;
     switch (s.st_mode & S_IFMT) {
     case S_IFSOCK: return kind_ = fd_kind::socket;
-    case S_IFREG:
+    case S_IFREG: return kind_ = task_text::is_name(fd, s) ? fd_kind::name : fd_kind::plain;
     case S_IFDIR:
     case S_IFBLK: return kind_ = fd_kind::plain;
     case S_IFCHR:

@@ -24,6 +24,7 @@ enum class fd_kind : std::uint8_t {
     polled,   // nothing else works: wait until it is ready, then the real call
     handed,   // the same, but a kernel thread makes it, lest another reader was faster
     plain,    // regular file, directory, block device, /dev/null: never waits
+    name,     // a green thread's, in a file: what is written names it (threads/task_text.hpp)
 };
 
 class alignas(64) descriptor { // a cache line: with many descriptors it is a cold one each time

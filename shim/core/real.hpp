@@ -12,6 +12,9 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <fts.h>
+#include <ftw.h>
+#include <glob.h>
 #include <link.h>
 #include <mqueue.h>
 #include <netdb.h>
@@ -42,6 +45,7 @@
 #include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -121,6 +125,19 @@ int __pthread_rwlock_unlock(pthread_rwlock_t* l) noexcept;
 int __sched_getscheduler(pid_t who) noexcept;
 int __sched_setscheduler(pid_t who, int policy, const sched_param* p) noexcept;
 int __sched_getparam(pid_t who, sched_param* p) noexcept;
+pid_t __getpgid(pid_t process) noexcept;
+int __setpgid(pid_t process, pid_t group) noexcept;
+int capget(void* header, void* data) noexcept;
+// What binaries call that were built before glibc 2.33.
+int __xstat(int version, const char* path, struct stat* out) noexcept;
+int __xstat64(int version, const char* path, struct stat64* out) noexcept;
+int __lxstat(int version, const char* path, struct stat* out) noexcept;
+int __lxstat64(int version, const char* path, struct stat64* out) noexcept;
+int __fxstatat(int version, int directory, const char* path, struct stat* out, int flags) noexcept;
+int __fxstatat64(int version, int directory, const char* path, struct stat64* out, int flags) noexcept;
+ssize_t __readlink_chk(const char* path, char* to, std::size_t room, std::size_t capacity) noexcept;
+ssize_t __readlinkat_chk(int directory, const char* path, char* to, std::size_t room, std::size_t capacity) noexcept;
+char* __realpath_chk(const char* path, char* to, std::size_t capacity) noexcept;
 int __pthread_once(pthread_once_t* control, void (*routine)());
 }
 

@@ -177,8 +177,13 @@ int control_owner(int fd, int command, void* argument) noexcept {
         const bool ours = command == F_SETOWN_EX && copy_from_caller(&wanted, argument, sizeof wanted) && wanted.type == F_OWNER_TID &&
                           find_thread(wanted.pid, whose);
         errno = saved_errno;
-        f_owner_ex process{F_OWNER_PID, rt::sys::getpid()};
-        const int result = real().fcntl(fd, command, ours ? static_cast<void*>(&process) : argument);
+        f_owner_ex process{F_OWNER_PID, rt::sys::getpid()}, nobody{F_OWNER_PID, 0};
+        const auto number = static_cast<pid_t>(reinterpret_cast<std::intptr_t>(argument));
+        // As a process, a thread that is not its first one gets nothing.
+        const bool is_none = command == F_SETOWN ? tid::is_green(number) && tid::lives(number)
+                                                 : wanted.type == F_OWNER_PID && tid::is_green(wanted.pid) && tid::lives(wanted.pid);
+        void* const as_given = !is_none ? argument : command == F_SETOWN ? nullptr : static_cast<void*>(&nobody);
+        const int result = real().fcntl(fd, command, ours ? static_cast<void*>(&process) : as_given);
         if (result == 0 && ours) return descriptors.add(fd, whose) ? 0 : fail(ENOMEM);
         if (result == 0) descriptors.remove(fd);
         return result;

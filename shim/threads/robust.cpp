@@ -19,6 +19,7 @@ namespace weft::shim::robust {
 namespace {
 
 constinit std::ptrdiff_t head_offset = 0; // from the thread pointer; 0: unknown
+static_assert(sizeof(robust_list_head) == head_size);
 constexpr int most = 2048;                // as many as the kernel follows: a list may be a ring
 constexpr std::uintptr_t inherits = 1;    // the bit of an entry with priority inheritance
 
@@ -40,6 +41,8 @@ void initialise() noexcept {
     if (rt::sys::call(SYS_get_robust_list, 0, rt::sys::arg(&head), rt::sys::arg(&size)) != 0 || size != sizeof *head || head == nullptr) return;
     head_offset = reinterpret_cast<char*>(head) - static_cast<char*>(__builtin_thread_pointer());
 }
+
+void* head_of(char* thread_pointer) noexcept { return head_offset == 0 ? nullptr : thread_pointer + head_offset; }
 
 void leave_behind(char* thread_pointer) noexcept {
     keeper::leave_behind(this_owner(true));

@@ -36,14 +36,13 @@ std::string_view inside(std::string_view text) noexcept {
     return text;
 }
 
-bool is_thread(int number) noexcept {
-    return number == rt::sys::getpid() || (tid::is_green(number) && tid::with(number, [](green_thread&) {}));
-}
+bool is_thread(int number) noexcept { return number == rt::sys::getpid() || (tid::is_green(number) && tid::lives(number)); }
 
-/// Where a link of /proc/self/fd leads.
+/// Where a link of /proc/self/fd leads, or that of the current directory.
 long name_of(int fd, char* to, std::size_t room) noexcept {
     char link[40];
-    std::snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (fd == AT_FDCWD) std::strcpy(link, "/proc/self/cwd");
+    else std::snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     return rt::sys::call(SYS_readlinkat, AT_FDCWD, rt::sys::arg(link), rt::sys::arg(to), static_cast<long>(room));
 }
 
@@ -51,29 +50,33 @@ long name_of(int fd, char* to, std::size_t room) noexcept {
 
 task_path task_path::of(const char* path) noexcept {
     std::string_view text = path;
+    const bool slash = text.ends_with('/');
     const int self = rt::sys::getpid();
     int process = self, number = 0;
     if (!skip(text, "/proc/")) return {};
     if (skip(text, "thread-self")) {
         const green_thread* const me = green::self();
         if (me == nullptr || (!text.empty() && text[0] != '/')) return {};
-        return {kind::thread, me->tid, inside(text)};
+        return {kind::thread, me->tid, inside(text), slash, false};
     }
     if (!skip(text, "self") && !take_number(text, process)) return {};
     if (!text.empty() && text[0] != '/') return {};
     if (process != self && !(tid::is_green(process) && is_thread(process))) return {};
-    if (!skip(text, "/task")) {
-        if (process != self) return {kind::thread, process, inside(text)};
-        return {kind::process, self, inside(text)};
-    }
-    if (inside(text).empty()) return {kind::list, 0, {}};
-    if (!skip(text, "/") || !take_number(text, number) || !is_thread(number)) return {};
-    return {kind::thread, number, inside(text)};
+    const bool whole = process != self;
+    if (!skip(text, "/task") || (!text.empty() && text[0] != '/'))
+        return {whole ? kind::thread : kind::process, process, inside(text), slash, whole};
+    if (inside(text).empty()) return {kind::list, 0, {}, slash, whole};
+    while (skip(text, "/")) {}
+    if (!take_number(text, number) || !is_thread(number)) return {};
+    return {kind::thread, number, inside(text), slash, false};
 }
 
 bool task_path::of_main(char* to, std::size_t room) const noexcept {
-    const int main = rt::sys::getpid();
-    const int n = std::snprintf(to, room, "/proc/self/task/%d/%.*s", main, static_cast<int>(file.size()), file.data());
+    char directory[40] = "/proc/self";
+    if (what == kind::list) std::strcpy(directory, "/proc/self/task");
+    else if (!whole) std::snprintf(directory, sizeof directory, "/proc/self/task/%d", rt::sys::getpid());
+    const char* const end = slash && !file.empty() ? "/" : "";
+    const int n = std::snprintf(to, room, "%s/%.*s%s", directory, static_cast<int>(file.size()), file.data(), end);
     return n > 0 && static_cast<std::size_t>(n) < room;
 }
 

@@ -19,6 +19,8 @@ struct task_path {
     kind what = kind::other;
     int thread = 0;        // its number
     std::string_view file; // in that directory; empty: the directory itself
+    bool slash = false;    // a slash follows: only a directory may have that name
+    bool whole = false;    // it was named as a process is, /proc/<number>
 
     /// What every such name begins with. The caller has seen that the kernel could read the name.
     static bool may_be(const char* path) noexcept { return std::strncmp(path, "/proc/", 6) == 0; }
@@ -26,11 +28,11 @@ struct task_path {
 
     [[nodiscard]] bool is_directory() const noexcept { return what == kind::list || (what == kind::thread && file.empty()); }
 
-    /// The same of the main thread, whose files the kernel has. False: too long.
+    /// The same of the main thread or of the process, whose files the kernel has. False: too long.
     bool of_main(char* to, std::size_t room) const noexcept;
 };
 
-/// The name of `path` as seen from that directory, from the root. False: not known, or too long.
+/// The name of `path` as seen from that directory (AT_FDCWD: the current one), from the root. False: not known, or too long.
 bool from_root(int directory, const char* path, char* to, std::size_t room) noexcept;
 
 /// Whether that descriptor is the directory of this process's threads.

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "threads/task_text.hpp"
 
+#include "calls/wait.hpp"
 #include "threads/names.hpp"
 #include "threads/task_list.hpp"
 #include "threads/tid.hpp"
 
 #include "core/sys.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 
+#include <fcntl.h>
 #include <sys/mman.h>
 
 namespace weft::shim::task_text {
@@ -127,9 +131,32 @@ void write_children(sheet& out, const subject& s) noexcept {
 
 constexpr std::array<text, 5> of_threads{"stat", "status", "comm", "schedstat", "children"};
 
+/// Names in memory of what is written to: whose name it is.
+constexpr char of_name[] = "comm of ";
+constexpr text link_to_name = "/memfd:comm of ";
+
+/// The number of the thread whose name that descriptor is; 0: none.
+int thread_of(int fd) noexcept {
+    char link[40], name[64] = {};
+    std::snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    const long n = call(SYS_readlink, arg(link), arg(name), sizeof name - 1);
+    if (n <= 0 || !text(name).starts_with(link_to_name)) return 0;
+    int number = 0;
+    const char* const begin = name + link_to_name.size();
+    return std::from_chars(begin, name + n, number).ec == std::errc() ? number : 0;
+}
+
+/// What is written at once is the name, as far as there is room for it.
+bool set_name(int number, const char* bytes, std::size_t size, char (&name)[names::size]) noexcept {
+    std::memcpy(name, bytes, size);
+    name[size] = 0;
+    return tid::with(number, [&](green_thread& t) { names::set(t, name); });
+}
+
 } // namespace
 
 bool is_made(const task_path& path) noexcept {
+    if (path.slash) return false;
     if (path.what == task_path::kind::process) return path.file == "stat" || path.file == "status";
     if (path.what != task_path::kind::thread) return false;
     if (!tid::is_green(path.thread)) return path.file == "stat" || path.file == "status" || path.file == "children";
@@ -138,7 +165,7 @@ bool is_made(const task_path& path) noexcept {
     return false;
 }
 
-int open(const task_path& path, bool close_on_exec) noexcept {
+int open(const task_path& path, int flags) noexcept {
     subject s;
     if (!find(path.thread, s)) return -1;
     char name[96], from[4096];
@@ -147,7 +174,8 @@ int open(const task_path& path, bool close_on_exec) noexcept {
     if (!of_process && !path.of_main(name, sizeof name)) return -1;
     const long n = task_list::read_file(name, from, sizeof from);
     if (n < 0) return -1;
-    const int fd = static_cast<int>(call(SYS_memfd_create, arg("task"), close_on_exec ? MFD_CLOEXEC : 0));
+    std::snprintf(name, sizeof name, "%s%d", path.file == "comm" ? of_name : "task ", s.number);
+    const int fd = static_cast<int>(call(SYS_memfd_create, arg(name), (flags & O_CLOEXEC) != 0 ? MFD_CLOEXEC : 0));
     if (fd < 0) return -1;
     sheet out(fd);
     const text all(from, static_cast<std::size_t>(n));
@@ -162,7 +190,35 @@ int open(const task_path& path, bool close_on_exec) noexcept {
         out.add(" 0 1\n");
     }
     call(SYS_lseek, fd, 0, 0);
-    return fd;
+    if ((flags & O_ACCMODE) == O_RDWR) return fd;
+    std::snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    const long only = call(SYS_openat, AT_FDCWD, arg(name), flags & (O_ACCMODE | O_CLOEXEC | O_APPEND));
+    if (only < 0) return fd;
+    call(SYS_close, fd);
+    return static_cast<int>(only);
+}
+
+bool is_name(int fd, const struct stat& s) noexcept {
+    // A file in memory has no name in a directory.
+    return s.st_nlink == 0 && s.st_size <= static_cast<off_t>(names::size) && (s.st_mode & 07777) == 0777 && thread_of(fd) != 0;
+}
+
+ssize_t write_name(int fd, const iovec* parts, int count) noexcept {
+    const int number = thread_of(fd);
+    ssize_t done = 0;
+    char name[names::size] = {};
+    for (int i = 0; i < count; ++i) {
+        char bytes[names::size - 1];
+        const std::size_t size = std::min(parts[i].iov_len, sizeof bytes);
+        if (!copy_from_caller(bytes, parts[i].iov_base, size)) return done != 0 ? done : fail(EFAULT);
+        if (!set_name(number, bytes, size, name)) return done != 0 ? done : fail(ESRCH);
+        done += static_cast<ssize_t>(parts[i].iov_len);
+    }
+    const long length = static_cast<long>(std::strlen(name));
+    name[length] = '\n'; // for who reads it
+    call(SYS_ftruncate, fd, 0);
+    call(SYS_pwrite64, fd, arg(name), length + 1, 0);
+    return done;
 }
 
 } // namespace weft::shim::task_text

@@ -52,6 +52,11 @@ bool with(pid_t number, F f) noexcept {
     return s.found;
 }
 
+/// Whether one of ours has it.
+inline bool lives(pid_t number) noexcept {
+    return with(number, [](green_thread&) {});
+}
+
 /// kill(2): any thread's number means its process.
 long kill_process(pid_t process, int signal) noexcept;
 
