@@ -61,13 +61,16 @@ long dup_above(int fd, const rlimit& limit) noexcept {
     return moved;
 }
 
-/// Else the upper eighth of what is allowed, at most 65,536 up.
+/// Else the upper eighth of what is allowed, at most 65,536 up; where that is little, as high as may be.
 long move_up(int fd) noexcept {
     rlimit limit{};
     if (sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, sys::arg(&limit)) != 0) limit.rlim_cur = limit.rlim_max = 1024;
     if (const long moved = dup_above(fd, limit); moved >= 0) return moved;
-    const rlim_t soft = std::min<rlim_t>(limit.rlim_cur, 65536);
-    return dup_from(fd, soft - soft / 8 > 64 ? soft - soft / 8 : 0);
+    const rlim_t soft = std::min<rlim_t>(limit.rlim_cur, 65536), eighth = soft - soft / 8;
+    if (eighth > 64) return dup_from(fd, eighth);
+    for (rlim_t at = soft; at-- > static_cast<rlim_t>(fd) + 1;)
+        if (const long moved = dup_from(fd, at); moved >= 0) return moved;
+    return -1;
 }
 
 } // namespace
@@ -90,6 +93,14 @@ int make_private(int fd) noexcept {
     errno = saved_errno;
     mark(fd, true);
     return fd;
+}
+
+bool private_fds_fit(int hubs) noexcept {
+    rlimit limit{};
+    if (sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, sys::arg(&limit)) != 0 || limit.rlim_cur >= bits) return true;
+    if (next_private(static_cast<int>(limit.rlim_cur)) != INT_MAX) return true; // above the limit
+    constexpr rlim_t of_hub = 4; // its set, its timer, what rouses it, and one that it may need for accept
+    return static_cast<rlim_t>(hubs) * of_hub <= limit.rlim_cur / 4;
 }
 
 void forget_private(int& fd) noexcept {

@@ -16,6 +16,8 @@ WEFT_API void forget_private(int& fd) noexcept;
 [[nodiscard]] WEFT_API bool is_private(int fd) noexcept;
 /// The first of ours that is not below `fd`; INT_MAX: there is none.
 [[nodiscard]] WEFT_API int next_private(int fd) noexcept;
+/// Whether that many hubs leave the program most of the descriptors that it may open.
+[[nodiscard]] WEFT_API bool private_fds_fit(int hubs) noexcept;
 /// In the child of fork, where nobody else is about to move one: what that had changed is put back.
 void private_fds_after_fork() noexcept;
 

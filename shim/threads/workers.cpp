@@ -5,6 +5,8 @@
 
 #include "core/carrier.hpp"
 #include "core/hub.hpp"
+#include "core/log.hpp"
+#include "core/private_fd.hpp"
 #include <weft/detail/spinlock.hpp>
 
 #include <algorithm>
@@ -24,14 +26,25 @@ constinit slot slots[most];
 constinit unsigned wanted = 1;
 constinit std::atomic<unsigned> filled{0};
 constinit std::atomic<unsigned> turn{0};
+constinit std::atomic<bool> no_more{false}; // there is no room for another
 constinit rt::spinlock making;
 
-/// The next hub. False: all there are to be are there, somebody else makes one, or there is no kernel thread to be had.
+/// The program may open so few descriptors that more hubs would take them from it. Said once.
+bool has_room_for(unsigned hubs) noexcept {
+    if (rt::private_fds_fit(static_cast<int>(hubs))) return true;
+    if (no_more.exchange(true, std::memory_order_relaxed)) return false;
+    rt::log_line line;
+    line << "the limit of open files leaves room for " << hubs - 1 << (hubs == 2 ? " worker" : " workers") << ", not for " << wanted;
+    line.write();
+    return false;
+}
+
+/// The next hub. False: all there are to be are there, somebody else makes one, or there are no descriptors or no kernel thread for it.
 bool make_next() noexcept {
     if (!making.try_lock()) return false;
     const std::lock_guard hold(making, std::adopt_lock);
     const unsigned n = filled.load(std::memory_order_relaxed);
-    if (n == wanted) return false;
+    if (n == wanted || !has_room_for(n + 1)) return false;
     rt::hub* const made = rt::watchdog::make_worker();
     if (made == nullptr) return false;
     gate::hubs_meet(true);
@@ -64,7 +77,7 @@ place choose(rt::hub& here) noexcept {
         best = at;
         fewest = threads;
     }
-    if (fewest > 0 && n < wanted && make_next()) best = filled.load(std::memory_order_acquire) - 1;
+    if (fewest > 0 && n < wanted && !no_more.load(std::memory_order_relaxed) && make_next()) best = filled.load(std::memory_order_acquire) - 1;
     slots[best].threads.fetch_add(1, std::memory_order_relaxed);
     return {slots[best].hub.load(std::memory_order_relaxed), static_cast<std::uint8_t>(best)};
 }
@@ -82,6 +95,7 @@ unsigned place_of(const rt::hub& h) noexcept {
 
 void after_fork(rt::hub* survivor, int threads) noexcept {
     making.reset();
+    no_more.store(false, std::memory_order_relaxed);
     gate::hubs_meet(false);
     for (slot& s : slots) {
         s.hub.store(nullptr, std::memory_order_relaxed);

@@ -6,6 +6,7 @@
 """
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -52,11 +53,21 @@ def both_compute(used):
     return len(used) == 2 and used[0] > 50_000_000 and used[0] > SHARE * sum(used)
 
 
+def with_descriptors(weft, busy, most):
+    """What is said where the process may open so many descriptors."""
+    run = subprocess.run([weft, "run", "--workers", "3", busy, "4", "50"], env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                         timeout=LIMIT_S, check=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (most, most)))
+    return run.stderr
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--weft", required=True)
     parser.add_argument("--busy", required=True)
     args = parser.parse_args()
+    for most, words in (12, "room for 1 worker, not for 3"), (40, "room for 2 workers, not for 3"), (64, ""):
+        if (said := with_descriptors(args.weft, args.busy, most)).count("\n") != bool(words) or words not in said:
+            sys.exit(f"FAIL: with {most} descriptors: {said!r}")
     good, seen = while_it_computes(args.weft, args.busy, 4, lambda used: len(used) == 4)
     if not good:
         sys.exit(f"FAIL: {len(seen)} kernel threads, where there are to be 4")
