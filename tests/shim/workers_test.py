@@ -65,7 +65,7 @@ def main():
     parser.add_argument("--weft", required=True)
     parser.add_argument("--busy", required=True)
     args = parser.parse_args()
-    for most, words in (12, "room for 1 worker, not for 3"), (40, "room for 2 workers, not for 3"), (64, ""):
+    for most, words in (24, "room for 1 worker, not for 3"), (40, "room for 2 workers, not for 3"), (64, ""):
         if (said := with_descriptors(args.weft, args.busy, most)).count("\n") != bool(words) or words not in said:
             sys.exit(f"FAIL: with {most} descriptors: {said!r}")
     good, seen = while_it_computes(args.weft, args.busy, 4, lambda used: len(used) == 4)
