@@ -240,6 +240,9 @@ void seize(hub& h) noexcept {
     c->carry(h, former);
 }
 
+/// Of threads that compute while a handler is to run there.
+bool nudges() noexcept { return signals_posted.load(std::memory_order_seq_cst) && nudge_posted(); }
+
 void* watch(void*) noexcept {
     const helper_thread counted;
     this_thread_state.inside = 1;
@@ -262,6 +265,7 @@ void* watch(void*) noexcept {
                 if (h.held_for() >= held_ticks) seize(h);
             });
         }
+        any |= nudges();
         quiet = any ? 0 : quiet + 1;
         if (quiet < idle_ticks) continue;
         std::atomic_ref(asleep).store(1, std::memory_order_seq_cst);
@@ -270,6 +274,7 @@ void* watch(void*) noexcept {
             const std::lock_guard hold(hub_registry::lock());
             hub_registry::for_each([&](hub& h) noexcept { all_wait &= h.observe_hold() < 0; });
         }
+        all_wait &= !nudges();
         while (all_wait && std::atomic_ref(asleep).load(std::memory_order_acquire) == 1) futex_wait(asleep, 1);
         std::atomic_ref(asleep).store(0, std::memory_order_relaxed);
         quiet = 0;

@@ -34,6 +34,7 @@ constinit bool hub::loops_have_frames_ = false;
 constinit signal_runner run_recorded_signals = nullptr;
 constinit std::atomic<bool> signals_posted{false};
 constinit hub_function interrupt_posted = nullptr;
+constinit signal_nudger nudge_posted = nullptr;
 constinit hub_hook hub_begins_or_ends = nullptr;
 constinit const observer* fiber_observer = nullptr;
 

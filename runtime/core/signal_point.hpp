@@ -23,5 +23,8 @@ extern WEFT_API constinit signal_runner run_recorded_signals;
 extern WEFT_API constinit std::atomic<bool> signals_posted;
 using hub_function = void (*)(hub&) noexcept;
 extern WEFT_API constinit hub_function interrupt_posted;
+/// The watchdog calls it now and then while there are such: one that computes may not have heard of it. False: none does.
+using signal_nudger = bool (*)() noexcept;
+extern WEFT_API constinit signal_nudger nudge_posted;
 
 } // namespace weft::rt

@@ -18,8 +18,4 @@ void run_pending(receiver& r, bool unblocked) noexcept;
 /// when the signal came; `in_weft`: it interrupted weft. r is null where no thread runs that takes signals.
 void run_handler_here(receiver* r, int number, siginfo_t& info, ucontext_t& context, bits kernel_had, bool in_weft) noexcept;
 
-/// si_code of a signal by which weft tells a kernel thread that the thread it runs has something to run. No signal of the program's.
-inline constexpr int nudge = -87;
-inline bool is_nudge(const siginfo_t& info) noexcept { return info.si_code == nudge && info.si_pid == rt::sys::getpid(); }
-
 } // namespace weft::shim::signals

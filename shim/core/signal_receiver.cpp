@@ -3,6 +3,7 @@
 
 #include "core/alternate_stack.hpp"
 #include "core/signal_handlers.hpp"
+#include "core/signal_nudge.hpp"
 #include "threads/workers.hpp"
 
 #include "core/carrier.hpp"
@@ -10,7 +11,6 @@
 #include "core/sys.hpp"
 #include <weft/detail/spinlock.hpp>
 
-#include <ctime>
 #include <new>
 #include <utility>
 
@@ -90,7 +90,11 @@ void pass_on(receiver& from, bits numbers) noexcept {
     arrivals loose;
     from.pending.move_shared(numbers, loose);
     siginfo_t info;
-    while (loose.take(~bits{0}, info)) record(choose(info.si_signo, info, nullptr), info, true);
+    while (loose.take(~bits{0}, info)) {
+        receiver* const to = choose(info.si_signo, info, nullptr);
+        record(to, info, true);
+        if (to != nullptr && (to->mask & bit(info.si_signo)) == 0 && runs_elsewhere(*to) != 0) rt::watchdog::rouse(); // which nudges it
+    }
 }
 
 void look(receiver& r) noexcept {
@@ -246,25 +250,7 @@ int runs_elsewhere(const receiver& r) noexcept {
     return there == rt::sys::gettid() ? 0 : there;
 }
 
-namespace {
-constinit std::atomic<bits> nudged{0}; // numbers by which threads were nudged
-}
-
-void nudge_there(const receiver& r, int number) noexcept {
-    constexpr int most_tries = 20;
-    nudged.fetch_or(bit(number), std::memory_order_relaxed);
-    siginfo_t info{};
-    info.si_signo = number;
-    info.si_code = nudge;
-    info.si_pid = rt::sys::getpid();
-    info.si_uid = static_cast<uid_t>(rt::sys::call(SYS_getuid));
-    for (int i = 0; i < most_tries && r.attention.load(std::memory_order_relaxed) && !r.waiting; ++i) {
-        const int there = runs_elsewhere(r);
-        if (there == 0) return;
-        rt::sys::call(SYS_rt_tgsigqueueinfo, rt::sys::getpid(), there, number, rt::sys::arg(&info));
-        rt::sys::sched_yield();
-    }
-}
+receiver* first_posted() noexcept { return posted; }
 
 void post(receiver& r) noexcept {
     if (!r.posted) {
@@ -287,25 +273,9 @@ void unpost(receiver& r) noexcept {
     rt::signals_posted.store(posted != nullptr, std::memory_order_relaxed);
 }
 
-void drop_nudges() noexcept {
-    const bits wanted = nudged.load(std::memory_order_relaxed);
-    if (wanted == 0) return;
-    constexpr int most = 64;
-    constexpr timespec at_once{};
-    siginfo_t others[most];
-    int count = 0;
-    while (count < most) {
-        siginfo_t& info = others[count];
-        const long number = rt::sys::call(SYS_rt_sigtimedwait, rt::sys::arg(&wanted), rt::sys::arg(&info), rt::sys::arg(&at_once), sizeof wanted);
-        if (number <= 0) break;
-        if (!is_nudge(info)) ++count;
-    }
-    for (int i = 0; i < count; ++i)
-        rt::sys::call(SYS_rt_sigqueueinfo, rt::sys::getpid(), others[i].si_signo, rt::sys::arg(&others[i]));
-}
-
 void begin_several(rt::fiber_core& main) noexcept {
     rt::interrupt_posted = interrupt_posted;
+    rt::nudge_posted = nudge_all;
     receiver& r = rt::of_carrier(mine);
     const bits here = kernel_mask();
     rt::of_carrier(kernel_side_here).mask = here;

@@ -146,12 +146,8 @@ receiver* receiver_of(std::uint64_t fiber) noexcept;
 receiver* main_receiver() noexcept;
 /// The kernel thread that runs it, if it runs now and that is another one: it may never wait. Else 0.
 int runs_elsewhere(const receiver& r) noexcept;
-/// Tells it there that something is recorded for it; several times, if it is in weft's code, where no handler runs, and may leave that without looking.
-/// Not under `deciding`. It may have ended.
-void nudge_there(const receiver& r, int number) noexcept;
-/// On a kernel thread that is about to carry a hub, with all signals blocked: nudges for who ran there before. The program may have reset the
-/// action since, and would die of one.
-void drop_nudges() noexcept;
+/// The first of those whose hubs are to interrupt them.
+receiver* first_posted() noexcept;
 /// Its hub is to end the wait that the thread is in. Also in handlers.
 void post(receiver& r) noexcept;
 void unpost(receiver& r) noexcept;

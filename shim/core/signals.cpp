@@ -4,6 +4,7 @@
 #include "core/alternate_stack.hpp"
 #include "core/signal_actions.hpp"
 #include "core/signal_handlers.hpp"
+#include "core/signal_nudge.hpp"
 #include "core/signal_receiver.hpp"
 #include "core/trap.hpp"
 #include "threads/addressed.hpp"
@@ -175,7 +176,6 @@ void thread_begins() noexcept {
 
 void carrier_begins() noexcept {
     if (!several.load(std::memory_order_relaxed)) return;
-    drop_nudges();
     rt::of_carrier(kernel_side_here).mask = ~common_mask(); // it was changed without us
     settle_mask();
 }

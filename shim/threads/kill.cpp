@@ -4,6 +4,7 @@
 #include "core/serve.hpp"
 #include "core/signal_actions.hpp"
 #include "core/signal_handlers.hpp"
+#include "core/signal_nudge.hpp"
 #include "core/signals.hpp"
 #include "threads/green.hpp"
 #include "threads/identity.hpp"

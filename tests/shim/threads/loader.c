@@ -413,9 +413,11 @@ CASE(forked_while_a_constructor_runs) {
 
 // ---- the end of the process ---------------------------------------------------------------------------------------------
 
+static atomic_int handlers_run;
 static void says_it_is_done(void (*f)(int)) {
     (void)f;
     atomic_store(&began, 1);
+    until(&handlers_run, 1); // then the process is about to end, but for this
     pause_ms(60);
     say("constructed\n");
 }
@@ -424,7 +426,10 @@ static void* opens_at_the_end(void* argument) {
     for (;;) pause();
     return argument;
 }
-static void says_the_end(void) { say("exit\n"); }
+static void says_the_end(void) {
+    say("exit\n");
+    atomic_store(&handlers_run, 1);
+}
 PROCESS(exits) {
     atexit(says_the_end);
     begins = says_it_is_done;

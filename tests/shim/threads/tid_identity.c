@@ -85,6 +85,7 @@ CASE(asked_by_another) {
     EQUAL(0, errno);
     sem_post(&stop);
     finish(thread);
+    for (int i = 0; i < 20000 && syscall(SYS_tgkill, getpid(), number, 0) == 0; ++i) pause_ms(1); // a join may be over before the kernel's part of the thread
     FAILS(ESRCH, sched_getaffinity(number, sizeof its, &its));
     FAILS(ESRCH, sched_getscheduler(number));
     FAILS(ESRCH, getpriority(PRIO_PROCESS, (id_t)number));

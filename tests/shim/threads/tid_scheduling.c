@@ -239,9 +239,9 @@ static void* computes(void* argument) {
     CHECK(c.tv_sec > 0 || c.tv_nsec >= 2000000);
     struct rusage usage;
     WORKS(getrusage(RUSAGE_THREAD, &usage));
-    atomic_store(&conform_checks, 0);
     return argument;
 }
 CASE(a_clock_of_its_processor_time) {
     finish(start(computes, NULL));
+    atomic_store(&conform_checks, 0); // how many it made is a matter of speed
 }
