@@ -250,9 +250,20 @@ bool ends_handler(const siginfo_t& info, ucontext_t& context) noexcept {
     return true;
 }
 
+/// What an allocator does while it holds its lock. A thread that has lost its hub goes on by itself: suspended there, it would keep the lock from the
+/// others, and from weft's own code, which allocates, too.
+bool is_for_memory(long number) noexcept {
+    return number == SYS_mmap || number == SYS_munmap || number == SYS_mremap || number == SYS_mprotect || number == SYS_madvise ||
+           number == SYS_brk;
+}
+
 void on_sigsys(int number, siginfo_t* info, void* context) noexcept {
     auto& interrupted = *static_cast<ucontext_t*>(context);
     if (ends_handler(*info, interrupted)) return;
+    if (info->si_code == user_dispatch && is_for_memory(interrupted.uc_mcontext.gregs[REG_RAX])) {
+        send_back(interrupted, *info);
+        return;
+    }
     const rt::thread_state& came_on = rt::carrier_state();
     const std::uint8_t selector = came_on.selector;
     rt::carrier_state().selector = 0; // at once: a fiber that comes back to its hub makes system calls on its way

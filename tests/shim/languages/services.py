@@ -173,7 +173,13 @@ def databases():
         print(in_threads(8, run), sqlite3.connect(path).execute("select count(*), sum(n) from t").fetchone())
         shared = sqlite3.connect(":memory:", check_same_thread=False)
         shared.execute("create table t (n)")
-        in_threads(8, lambda i: [shared.execute("insert into t values (?)", (n,)) for n in range(50)])
+        one_writes = threading.Lock()  # sqlite3 wants it so; a connection's last error is that of all its threads
+
+        def insert(n):
+            with one_writes:
+                shared.execute("insert into t values (?)", (n,))
+
+        in_threads(8, lambda i: [insert(n) for n in range(50)])
         print(shared.execute("select count(*) from t").fetchone())
 
 
