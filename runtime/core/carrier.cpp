@@ -140,7 +140,7 @@ namespace {
 
 constexpr timespec tick{0, 3'000'000};
 constexpr int held_ticks = 2;      // so long the same fiber has run when its hub is taken over
-constexpr int idle_ticks = 20;     // then the watchdog sleeps until a hub has something to do
+constexpr int idle_ticks = 20;     // then the watchdog sleeps until a hub has something to do, and memory that nobody uses is given back
 constexpr int most_spares = 1024;
 constinit std::atomic<bool> running{false};
 constinit int made = 0;
@@ -247,7 +247,7 @@ void* watch(void*) noexcept {
     const helper_thread counted;
     this_thread_state.inside = 1;
     name_own_thread("weft-watchdog");
-    for (int quiet = 0;;) {
+    for (int quiet = 0, surplus = 0;;) {
         sys::call(SYS_nanosleep, sys::arg(&tick));
         bool any = false, held = false;
         {
@@ -267,7 +267,9 @@ void* watch(void*) noexcept {
         }
         any |= nudges();
         quiet = any ? 0 : quiet + 1;
-        if (quiet < idle_ticks) continue;
+        surplus = tls_frame::has_surplus() ? surplus + 1 : 0;
+        if (surplus >= idle_ticks) tls_frame::give_back();
+        if (quiet < idle_ticks || surplus > 0) continue;
         std::atomic_ref(asleep).store(1, std::memory_order_seq_cst);
         bool all_wait = true;
         {

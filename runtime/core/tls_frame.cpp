@@ -2,12 +2,14 @@
 #include "core/tls_frame.hpp"
 
 #include "core/carrier_thread.hpp"
+#include "core/frame_pool.hpp"
+#include "core/frame_state.hpp"
 #include "core/hub.hpp"
-#include "core/leak_roots.hpp"
 #include "core/sanitizer.hpp"
 #include "core/setxid.hpp"
 #include "core/sys.hpp"
 #include "core/thread_end.hpp"
+#include "core/thread_list.hpp"
 #include "core/thread_pointer.hpp"
 #include "core/tls_images.hpp"
 #include "core/tls_layout.hpp"
@@ -36,44 +38,12 @@ constinit std::atomic<bool> looked{false};
 constinit const char* wrong = nullptr;
 
 constexpr std::size_t cache_line = 64;
-constexpr std::size_t frames_a_slab = 64;
-constexpr std::size_t largest_slab = std::size_t{4} << 20;
-constexpr std::size_t page = 4096, huge_page = std::size_t{2} << 20;
 
 constexpr std::size_t round_up(std::size_t n, std::size_t to) noexcept { return (n + to - 1) / to * to; }
 
 template <class T>
 T& at(char* base, std::ptrdiff_t offset) noexcept {
     return *reinterpret_cast<T*>(base + offset);
-}
-
-// libc's list of threads. Every frame is in it, as every thread of libc's own is, so that libc gives it the initial values of modules that are loaded
-// later, and waits for it before it lets go of what a look-up of symbols uses. Its readers go forwards, with a lock that we cannot have, so
-// an entry comes in by one store, and still leads on when it has been taken out.
-constinit spinlock list_lock; // of our own changes
-
-/// In the list. Entries that are in none point at themselves, or at who knows of them no more.
-bool is_in_list(char* entry) noexcept {
-    char *const next = at<char*>(entry, 0), *const previous = at<char*>(entry, sizeof(void*));
-    if (next == entry || next == nullptr || previous == nullptr) return false;
-    return at<char*>(next, sizeof(void*)) == entry && at<char*>(previous, 0) == entry;
-}
-
-void take_out(char* entry) noexcept {
-    const std::lock_guard hold(list_lock);
-    if (!is_in_list(entry)) return;
-    char *const next = at<char*>(entry, 0), *const previous = at<char*>(entry, sizeof(void*));
-    at<char*>(next, sizeof(void*)) = previous;
-    at<char*>(previous, 0) = next;
-}
-
-void put_in(char* entry) noexcept {
-    const std::lock_guard hold(list_lock);
-    char *const head = layout.threads_by_hand, *const next = at<char*>(head, 0);
-    at<char*>(entry, 0) = next;
-    at<char*>(entry, sizeof(void*)) = head;
-    at<char*>(next, sizeof(void*)) = entry;
-    std::atomic_ref(at<char*>(head, 0)).store(entry, std::memory_order_release);
 }
 
 // Frames whose libc tid stays as it is, wherever they are carried: libc's own locks know their owners by it.
@@ -91,96 +61,9 @@ pinned_tid* pin_of(const thread_state& s) noexcept {
     return nullptr;
 }
 
-} // namespace
-
-/// All frames: those that wait for use, and memory for new ones.
-class frame_pool {
-public:
-    tls_frame* take() noexcept {
-        tls_frame* f = nullptr;
-        {
-            const std::lock_guard hold(lock_);
-            if (f = free_; f != nullptr) {
-                free_ = f->next_;
-                return f;
-            }
-            void* const room = carve();
-            if (room == nullptr) return nullptr;
-            f = ::new (room) tls_frame();
-        }
-        if (f->make()) return f;
-        const std::lock_guard hold(lock_);
-        f->next_ = unmade_;
-        unmade_ = f;
-        return nullptr;
-    }
-    void put(tls_frame& f) noexcept {
-        const std::lock_guard hold(lock_);
-        f.next_ = free_;
-        free_ = &f;
-    }
-    /// Where another thread was changing it, what is free is left alone.
-    void after_fork() noexcept {
-        if (!lock_.reset()) return;
-        free_ = unmade_ = nullptr;
-        next_ = nullptr;
-        room_ = 0;
-    }
-
-private:
-    /// Room for one more. The lock is held.
-    void* carve() noexcept {
-        if (unmade_ != nullptr) {
-            tls_frame* f = unmade_;
-            unmade_ = f->next_;
-            return f;
-        }
-        const std::size_t alignment = layout.alignment < cache_line ? cache_line : layout.alignment;
-        const std::size_t stride = round_up(round_up(sizeof(tls_frame), alignment) + layout.size + tls_frame::room_size, alignment);
-        if (room_ < stride && !make_slab(stride, alignment)) return nullptr;
-        void* const place = next_;
-        next_ += stride;
-        room_ -= stride;
-        return place;
-    }
-
-    /// The first is small. Those of a program with many threads are huge pages, as far as the kernel has some: each switch touches a frame.
-    bool make_slab(std::size_t stride, std::size_t alignment) noexcept {
-        const std::size_t some = stride * frames_a_slab;
-        const bool huge = next_ != nullptr && some <= huge_page;
-        const std::size_t bytes = huge ? huge_page : round_up((some < largest_slab ? some : stride) + alignment, page);
-        const std::size_t aligned = huge ? huge_page : alignment;
-        const std::size_t mapped = huge ? bytes + huge_page : bytes;
-        void* p = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (p == MAP_FAILED) return false;
-        auto* const from = static_cast<char*>(p);
-        next_ = reinterpret_cast<char*>(round_up(reinterpret_cast<std::uintptr_t>(p), aligned));
-        const auto before = static_cast<std::size_t>(next_ - from);
-        room_ = bytes;
-        leak_roots::add(next_, bytes - (huge ? 0 : before));
-        if (!huge) {
-            room_ -= before;
-            return true;
-        }
-        if (before != 0) ::munmap(from, before);
-        if (before != huge_page) ::munmap(next_ + bytes, huge_page - before);
-        ::madvise(next_, bytes, MADV_HUGEPAGE);
-        return true;
-    }
-
-    spinlock lock_;
-    tls_frame* free_ = nullptr;
-    tls_frame* unmade_ = nullptr; // room for a frame whose making failed
-    char* next_ = nullptr;
-    std::size_t room_ = 0;
-};
-
-namespace {
 constinit frame_pool pool;
-} // namespace
-
-namespace {
 constinit spinlock looking;
+
 } // namespace
 
 const char* tls_frame::unavailable() noexcept {
@@ -198,11 +81,14 @@ const char* tls_frame::unavailable() noexcept {
     return wrong;
 }
 
-bool tls_frame::make() noexcept {
+tls_frame::tls_frame(frame_slab& s) noexcept : slab_(&s) {
     const std::size_t alignment = layout.alignment < cache_line ? cache_line : layout.alignment;
     char* const memory = reinterpret_cast<char*>(this) + round_up(sizeof *this, alignment);
     pointer_ = memory + (layout.size - layout.descriptor) / alignment * alignment;
     room_ = memory + layout.size;
+}
+
+bool tls_frame::make() noexcept {
     const inside_weft inside;
     if (layout.allocate(pointer_) == nullptr) return false;
     fill();
@@ -224,20 +110,28 @@ void tls_frame::fill() noexcept {
     at<char*>(self, layout.specific) = self + layout.first_keys;
     at<char*>(self, layout.resolver_pointer) = self + layout.resolver;
     if (layout.rseq_cpu != 0) at<std::uint32_t>(self, layout.rseq_cpu) = static_cast<std::uint32_t>(-1); // not registered
-    put_in(self + layout.list);
+    thread_list::put_in(layout, self + layout.list);
+}
+
+/// Of the states, the next is its own.
+void tls_frame::remake(frame_states& states) noexcept {
+    states.take(pointer_);
+    thread_list::put_in(layout, pointer_ + layout.list);
+    used_ = true;
 }
 
 /// What the one before left: all modules' variables but libc's, and what libc says of the thread itself.
-void tls_frame::refresh() noexcept {
-    tls_images::write_all(pointer_);
+bool tls_frame::refresh() noexcept {
+    if (!tls_images::write_all(pointer_)) return false;
     at<int>(pointer_, layout.errno_at) = 0;
     at<std::uint32_t>(pointer_, layout.cancel) = 0;
     used_ = false;
+    return true;
 }
 
 /// It was free when this process was forked off. libc has forgotten it since, and has loaded modules without it.
 void tls_frame::join_child() noexcept {
-    put_in(pointer_ + layout.list);
+    thread_list::put_in(layout, pointer_ + layout.list);
     state().descriptor = nullptr;
     used_ = true;
     generation_ = fork_generation();
@@ -245,10 +139,13 @@ void tls_frame::join_child() noexcept {
 
 tls_frame* tls_frame::take(hub& h) noexcept {
     if (unavailable() != nullptr) return nullptr;
-    tls_frame* const f = pool.take();
+    tls_frame* const f = pool.take(layout);
     if (f == nullptr) return nullptr;
     if (__builtin_expect(f->generation_ != fork_generation(), 0)) f->join_child();
-    if (f->used_) f->refresh();
+    if (f->used_ && !f->refresh()) {
+        pool.put(*f);
+        return nullptr;
+    }
     thread_state& mine = f->state();
     thread_state& carrier = carrier_state();
     mine.current_hub = &h;
@@ -268,6 +165,9 @@ void tls_frame::put(tls_frame& f) noexcept {
     set_tid(f.state(), -1); // as libc has it of no thread: who joins it once more is told so (ESRCH)
     pool.put(f);
 }
+
+bool tls_frame::has_surplus() noexcept { return pool.has_surplus(); }
+void tls_frame::give_back() noexcept { pool.give_back(layout); }
 
 void tls_frame::set_tid(thread_state& s, int tid) noexcept {
     if (!looked.load(std::memory_order_relaxed) || wrong != nullptr) return;
@@ -382,7 +282,7 @@ void tls_frame::stand_for(tls_frame& f, thread_state& kernel_thread, int tid) no
 // The frames of those that do not exist here are left alone, so that their pages stay the parent's.
 void tls_frame::after_fork(hub* survivor) noexcept {
     pool.after_fork();
-    list_lock.reset();
+    thread_list::after_fork();
     looking.reset();
     const int tid = sys::gettid();
     if (!looked.load(std::memory_order_relaxed) || wrong != nullptr) {
@@ -400,13 +300,13 @@ void tls_frame::after_fork(hub* survivor) noexcept {
     };
     if (survivor != nullptr) also(pointer_of(survivor->home_frame()));
     if (kernel_thread.self != nullptr) also(pointer_of(kernel_thread.self->idle().frame()));
-    std::for_each(living, living + count, [](char* pointer) noexcept { take_out(pointer + layout.list); });
+    std::for_each(living, living + count, [](char* pointer) noexcept { thread_list::take_out(pointer + layout.list); });
     std::for_each(living, living + count, [&](char* pointer) noexcept {
         thread_state& s = *reinterpret_cast<thread_state*>(pointer + layout.state);
         at<int>(pointer, layout.tid) = tid;
         s.descriptor = nullptr;
         if (s.carrier != nullptr) s.carrier = &kernel_thread;
-        put_in(pointer + layout.list);
+        thread_list::put_in(layout, pointer + layout.list);
     });
     for (pinned_tid& p : pins) {
         if (p.of.load(std::memory_order_relaxed) != &this_thread_state) {

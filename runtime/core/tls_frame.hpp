@@ -17,7 +17,9 @@
 
 namespace weft::rt {
 
+class frame_states;
 class hub;
+struct frame_slab;
 
 class WEFT_API tls_frame {
 public:
@@ -28,6 +30,10 @@ public:
     static tls_frame* take(hub& h) noexcept;
     /// Nobody runs with it any more, nor will.
     static void put(tls_frame& f) noexcept;
+
+    /// More are free than are likely to be needed soon: give_back() returns memory, some at a time. It may wait for libc's locks.
+    static bool has_surplus() noexcept;
+    static void give_back() noexcept;
 
     [[nodiscard]] char* pointer() const noexcept { return pointer_; }
     /// Memory for what belongs to the fiber: a switch touches it and the frame, so both lie together.
@@ -71,13 +77,15 @@ public:
 
 private:
     friend class frame_pool;
-    tls_frame() noexcept = default;
+    explicit tls_frame(frame_slab& s) noexcept;
     bool make() noexcept;
+    void remake(frame_states& states) noexcept;
     void fill() noexcept;
-    void refresh() noexcept;
+    bool refresh() noexcept;
     void join_child() noexcept;
 
     tls_frame* next_ = nullptr;      // in the pool
+    frame_slab* slab_;
     char* pointer_ = nullptr;
     char* room_ = nullptr;
     bool used_ = false;              // somebody has run with it

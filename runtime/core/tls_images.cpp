@@ -147,6 +147,30 @@ void look(std::unique_lock<spinlock>& hold) noexcept {
     hold.lock();
 }
 
+/// Nothing if modules came or went since they were read: those that went are no longer there to be read. The lock is held.
+bool write_known(char* thread_pointer, bool if_settled) noexcept {
+    struct writing {
+        char* thread_pointer;
+        bool done;
+        void operator()() noexcept {
+            for (std::size_t n = 0; n < all.count; ++n) all.at[n].write(thread_pointer);
+            done = true;
+        }
+    } w{thread_pointer, false};
+    if (!all.any || (if_settled && all.unsettled_until != 0 && readers.load(std::memory_order_relaxed) == 0)) return false;
+    if (readers.load(std::memory_order_relaxed) > 0) {
+        w();
+        return true;
+    }
+    ::dl_iterate_phdr( // in its callback none goes
+        [](dl_phdr_info* module, std::size_t, void* argument) -> int {
+            if (module->dlpi_adds == all.loads && module->dlpi_subs == all.unloads) (*static_cast<writing*>(argument))();
+            return 1;
+        },
+        &w);
+    return w.done;
+}
+
 /// Blocks that were made when they were first used; libc's array of blocks says which these are.
 void free_blocks(char* thread_pointer) noexcept {
     constexpr std::size_t unlikely = 1U << 16;
@@ -168,12 +192,16 @@ void image::write(char* thread_pointer) const noexcept {
     std::memset(to + filled, 0, size - filled);
 }
 
-void write_all(char* thread_pointer) noexcept {
+bool write_all(char* thread_pointer) noexcept {
+    constexpr int most_tries = 100;
     const inside_weft inside; // a shim's dl_iterate_phdr would come back here
     free_blocks(thread_pointer);
     std::unique_lock hold(all.lock);
-    look(hold);
-    for (std::size_t n = 0; n < all.count; ++n) all.at[n].write(thread_pointer);
+    for (int tries = 0; !write_known(thread_pointer, tries == 0); ++tries) {
+        if (tries == most_tries) return false;
+        look(hold);
+    }
+    return true;
 }
 
 void begin(const tls_layout& layout) noexcept {

@@ -23,8 +23,8 @@ struct image {
     bool operator==(const image&) const = default;
 };
 
-/// Gives every module's block in that frame its initial values, and lets go of blocks that were made on demand.
-void write_all(char* thread_pointer) noexcept;
+/// Gives every module's block in that frame its initial values, and lets go of blocks that were made on demand. False: no memory.
+bool write_all(char* thread_pointer) noexcept;
 
 /// Before all else.
 void begin(const tls_layout& layout) noexcept;
