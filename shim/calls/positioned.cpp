@@ -34,6 +34,7 @@ ssize_t pwritev2(int fd, const iovec* v, int count, off64_t offset, int flags) n
     descriptor& d = descriptor::of(fd);
     const fd_kind kind = d.kind(fd);
     if (passes_through(kind) || count <= 0 || (flags & RWF_NOWAIT) != 0) return real().pwritev64v2(fd, v, count, offset, flags);
+    if (kind == fd_kind::name) return fail(ESPIPE);
     const auto parts = static_cast<std::size_t>(count);
     return transmit(fd, d, [=] { return total_of(v, parts); }, [=](std::size_t done) -> ssize_t {
         iovec_rest rest(v, parts, done);

@@ -27,6 +27,18 @@ constexpr int of_thread = 1; // IOPRIO_WHO_PROCESS; PRIO_PROCESS is 0
 constinit scheduling begun;
 constinit bool known = false;
 
+/// sched_setattr(2)'s own layout, in its first version.
+struct attributes {
+    std::uint32_t size, policy;
+    std::uint64_t flags;
+    std::int32_t nice;
+    std::uint32_t priority;
+    std::uint64_t runtime, deadline, period;
+};
+
+constexpr int policy_of_deadlines = 6;
+bool is_real_time(int policy) noexcept { return policy == SCHED_FIFO || policy == SCHED_RR; }
+
 /// Of a kernel thread; 0: the calling one.
 scheduling of_kernel(long thread) noexcept {
     scheduling s;
@@ -36,12 +48,22 @@ scheduling of_kernel(long thread) noexcept {
     s.nice = 20 - static_cast<int>(rt::sys::call(SYS_getpriority, PRIO_PROCESS, thread));
     s.disk = static_cast<int>(rt::sys::call(SYS_ioprio_get, of_thread, thread));
     rt::sys::call(SYS_sched_getaffinity, thread, sizeof s.processors, arg(&s.processors));
+    if (attributes a{}; rt::sys::call(SYS_sched_getattr, thread, arg(&a), sizeof a, 0) == 0) {
+        s.runtime = a.runtime;
+        s.deadline = a.deadline;
+        s.period = a.period;
+    }
     return s;
 }
 
 /// Makes the calling kernel thread so, as far as it may be.
 void apply(const scheduling& s) noexcept {
     const sched_param p{s.priority};
+    if ((s.policy & ~SCHED_RESET_ON_FORK) == policy_of_deadlines) {
+        const attributes a{sizeof a, policy_of_deadlines, 0, 0, 0, s.runtime, s.deadline, s.period};
+        rt::sys::call(SYS_sched_setattr, 0, arg(&a), 0);
+        return; // which must be allowed all processors
+    }
     rt::sys::call(SYS_sched_setscheduler, 0, s.policy, arg(&p));
     rt::sys::call(SYS_setpriority, PRIO_PROCESS, 0, s.nice);
     rt::sys::call(SYS_ioprio_set, of_thread, 0, s.disk);
@@ -176,24 +198,25 @@ long call(long number, long a, long b, long c, long d) noexcept {
     case SYS_sched_getscheduler: result = s.policy; break;
     case SYS_sched_getparam: result = answer(result, b, s.priority, sizeof s.priority); break;
     case SYS_sched_getattr: {
-        struct {
-            std::uint32_t size, policy;
-            std::uint64_t flags;
-            std::int32_t nice;
-            std::uint32_t priority;
-        } now{};
+        attributes now{};
         if (result < 0 || !copy_from_caller(&now, reinterpret_cast<const void*>(b), sizeof now)) break;
         now.policy = static_cast<std::uint32_t>(s.policy & ~SCHED_RESET_ON_FORK);
         now.flags = (s.policy & SCHED_RESET_ON_FORK) != 0 ? 1 : 0;
-        const bool real_time = now.policy == SCHED_FIFO || now.policy == SCHED_RR;
+        const bool real_time = is_real_time(static_cast<int>(now.policy));
         now.nice = real_time ? 0 : s.nice;
         now.priority = real_time ? static_cast<std::uint32_t>(s.priority) : 0;
+        now.runtime = s.runtime;
+        now.deadline = s.deadline;
+        now.period = s.period;
         result = answer(result, b, now, sizeof now);
         break;
     }
     case SYS_getpriority: result = 20 - s.nice; break;
     case SYS_ioprio_get: result = s.disk; break;
-    default: break; // sched_rr_get_interval: as the main thread's
+    case SYS_sched_rr_get_interval:
+        if (is_real_time(s.policy & ~SCHED_RESET_ON_FORK)) result = try_it(s, number, b, c, d);
+        break; // else as the main thread's
+    default: break;
     }
     errno = saved_errno;
     return result;

@@ -7,6 +7,8 @@
 
 #include "threads/green.hpp"
 
+#include <cstdint>
+
 #include <sched.h>
 
 namespace weft::shim {
@@ -16,6 +18,7 @@ struct scheduling {
     int priority = 0;
     int nice = 0;
     int disk = 0;
+    std::uint64_t runtime = 0, deadline = 0, period = 0; // ns; of SCHED_DEADLINE, and the first one as the kernel says it of others
     cpu_set_t processors{};
 };
 

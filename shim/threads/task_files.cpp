@@ -2,6 +2,7 @@
 #include "threads/task_files.hpp"
 
 #include "core/real.hpp"
+#include "core/trap.hpp"
 #include "threads/task_list.hpp"
 #include "threads/task_text.hpp"
 
@@ -30,6 +31,7 @@ task_path find(int directory, const char* path, char* room, std::size_t size) no
 } // namespace
 
 bool name(int directory, const char* path, char* to, std::size_t room) noexcept {
+    const trap::untrapped weft;
     const int saved_errno = errno;
     const task_path p = find(directory, path, to, room); // its text may lie there
     char of_main[name_room];

@@ -18,6 +18,13 @@ namespace weft::shim::task_files {
 
 namespace {
 
+/// These are asked for often, and found: then nothing of weft's is in their way.
+template <call c, class Served, class... A>
+auto serve_name(Served served, A... arguments) noexcept {
+    if (__builtin_expect(stats::counting || rt::carrier_state().selector != 0, 0)) return serve_thread<c>(served, arguments...);
+    return served(arguments...);
+}
+
 /// libc's function, which has the name first.
 template <call c, class... A>
 auto named(const char* path, A... rest) noexcept {
@@ -49,6 +56,7 @@ ssize_t link_in(int directory, const char* path, char* to, std::size_t room, A..
 
 /// Where a name of a green thread's leads: to main's, but for the number.
 char* own_name(const char* path, char* to) noexcept {
+    const trap::untrapped weft;
     const int saved_errno = errno;
     char of_main[name_room], prefix[40], found[PATH_MAX];
     if (!task_list::differs() || !task_path::may_be(path)) return nullptr;
@@ -96,85 +104,85 @@ char* canonical(const char* path) noexcept { return resolved<call::realpath>(pat
 } // namespace weft::shim::task_files
 
 using weft::shim::call;
-using weft::shim::serve_thread;
 namespace task_files = weft::shim::task_files;
 
 extern "C" {
 
 WEFT_API int stat(const char* path, struct stat* out) noexcept {
-    return serve_thread<call::stat>(task_files::named<call::stat, struct stat*>, path, out);
+    return task_files::serve_name<call::stat>(task_files::named<call::stat, struct stat*>, path, out);
 }
 WEFT_API int stat64(const char* path, struct stat64* out) noexcept {
-    return serve_thread<call::stat64>(task_files::named<call::stat64, struct stat64*>, path, out);
+    return task_files::serve_name<call::stat64>(task_files::named<call::stat64, struct stat64*>, path, out);
 }
 WEFT_API int lstat(const char* path, struct stat* out) noexcept {
-    return serve_thread<call::lstat>(task_files::named<call::lstat, struct stat*>, path, out);
+    return task_files::serve_name<call::lstat>(task_files::named<call::lstat, struct stat*>, path, out);
 }
 WEFT_API int lstat64(const char* path, struct stat64* out) noexcept {
-    return serve_thread<call::lstat64>(task_files::named<call::lstat64, struct stat64*>, path, out);
+    return task_files::serve_name<call::lstat64>(task_files::named<call::lstat64, struct stat64*>, path, out);
 }
 WEFT_API int fstatat(int directory, const char* path, struct stat* out, int flags) noexcept {
-    return serve_thread<call::fstatat>(task_files::named_in<call::fstatat, struct stat*, int>, directory, path, out, flags);
+    return task_files::serve_name<call::fstatat>(task_files::named_in<call::fstatat, struct stat*, int>, directory, path, out, flags);
 }
 WEFT_API int fstatat64(int directory, const char* path, struct stat64* out, int flags) noexcept {
-    return serve_thread<call::fstatat64>(task_files::named_in<call::fstatat64, struct stat64*, int>, directory, path, out, flags);
+    return task_files::serve_name<call::fstatat64>(task_files::named_in<call::fstatat64, struct stat64*, int>, directory, path, out, flags);
 }
 WEFT_API int statx(int directory, const char* path, int flags, unsigned mask, struct statx* out) noexcept {
-    return serve_thread<call::statx>(task_files::named_in<call::statx, int, unsigned, struct statx*>, directory, path, flags, mask, out);
+    constexpr auto ask = task_files::named_in<call::statx, int, unsigned, struct statx*>;
+    return task_files::serve_name<call::statx>(ask, directory, path, flags, mask, out);
 }
 WEFT_API int __xstat(int version, const char* path, struct stat* out) noexcept {
-    return serve_thread<call::__xstat>(task_files::versioned<call::__xstat, struct stat>, version, path, out);
+    return task_files::serve_name<call::__xstat>(task_files::versioned<call::__xstat, struct stat>, version, path, out);
 }
 WEFT_API int __xstat64(int version, const char* path, struct stat64* out) noexcept {
-    return serve_thread<call::__xstat64>(task_files::versioned<call::__xstat64, struct stat64>, version, path, out);
+    return task_files::serve_name<call::__xstat64>(task_files::versioned<call::__xstat64, struct stat64>, version, path, out);
 }
 WEFT_API int __lxstat(int version, const char* path, struct stat* out) noexcept {
-    return serve_thread<call::__lxstat>(task_files::versioned<call::__lxstat, struct stat>, version, path, out);
+    return task_files::serve_name<call::__lxstat>(task_files::versioned<call::__lxstat, struct stat>, version, path, out);
 }
 WEFT_API int __lxstat64(int version, const char* path, struct stat64* out) noexcept {
-    return serve_thread<call::__lxstat64>(task_files::versioned<call::__lxstat64, struct stat64>, version, path, out);
+    return task_files::serve_name<call::__lxstat64>(task_files::versioned<call::__lxstat64, struct stat64>, version, path, out);
 }
 WEFT_API int __fxstatat(int version, int directory, const char* path, struct stat* out, int flags) noexcept {
     constexpr auto ask = task_files::versioned_in<call::__fxstatat, struct stat>;
-    return serve_thread<call::__fxstatat>(ask, version, directory, path, out, flags);
+    return task_files::serve_name<call::__fxstatat>(ask, version, directory, path, out, flags);
 }
 WEFT_API int __fxstatat64(int version, int directory, const char* path, struct stat64* out, int flags) noexcept {
     constexpr auto ask = task_files::versioned_in<call::__fxstatat64, struct stat64>;
-    return serve_thread<call::__fxstatat64>(ask, version, directory, path, out, flags);
+    return task_files::serve_name<call::__fxstatat64>(ask, version, directory, path, out, flags);
 }
 WEFT_API int access(const char* path, int mode) noexcept {
-    return serve_thread<call::access>(task_files::named<call::access, int>, path, mode);
+    return task_files::serve_name<call::access>(task_files::named<call::access, int>, path, mode);
 }
 WEFT_API int euidaccess(const char* path, int mode) noexcept {
-    return serve_thread<call::euidaccess>(task_files::named<call::euidaccess, int>, path, mode);
+    return task_files::serve_name<call::euidaccess>(task_files::named<call::euidaccess, int>, path, mode);
 }
 WEFT_API int eaccess(const char* path, int mode) noexcept {
-    return serve_thread<call::eaccess>(task_files::named<call::eaccess, int>, path, mode);
+    return task_files::serve_name<call::eaccess>(task_files::named<call::eaccess, int>, path, mode);
 }
 WEFT_API int faccessat(int directory, const char* path, int mode, int flags) noexcept {
-    return serve_thread<call::faccessat>(task_files::named_in<call::faccessat, int, int>, directory, path, mode, flags);
+    return task_files::serve_name<call::faccessat>(task_files::named_in<call::faccessat, int, int>, directory, path, mode, flags);
 }
 WEFT_API ssize_t readlink(const char* path, char* to, std::size_t room) noexcept {
-    return serve_thread<call::readlink>(task_files::link_of<call::readlink>, path, to, room);
+    return task_files::serve_name<call::readlink>(task_files::link_of<call::readlink>, path, to, room);
 }
 WEFT_API ssize_t __readlink_chk(const char* path, char* to, std::size_t room, std::size_t capacity) noexcept {
-    return serve_thread<call::__readlink_chk>(task_files::link_of<call::__readlink_chk, std::size_t>, path, to, room, capacity);
+    return task_files::serve_name<call::__readlink_chk>(task_files::link_of<call::__readlink_chk, std::size_t>, path, to, room, capacity);
 }
 WEFT_API ssize_t readlinkat(int directory, const char* path, char* to, std::size_t room) noexcept {
-    return serve_thread<call::readlinkat>(task_files::link_in<call::readlinkat>, directory, path, to, room);
+    return task_files::serve_name<call::readlinkat>(task_files::link_in<call::readlinkat>, directory, path, to, room);
 }
 WEFT_API ssize_t __readlinkat_chk(int directory, const char* path, char* to, std::size_t room, std::size_t capacity) noexcept {
     constexpr auto ask = task_files::link_in<call::__readlinkat_chk, std::size_t>;
-    return serve_thread<call::__readlinkat_chk>(ask, directory, path, to, room, capacity);
+    return task_files::serve_name<call::__readlinkat_chk>(ask, directory, path, to, room, capacity);
 }
 WEFT_API char* realpath(const char* path, char* to) noexcept {
-    return serve_thread<call::realpath>(task_files::resolved<call::realpath>, path, to);
+    return task_files::serve_name<call::realpath>(task_files::resolved<call::realpath>, path, to);
 }
 WEFT_API char* __realpath_chk(const char* path, char* to, std::size_t capacity) noexcept {
-    return serve_thread<call::__realpath_chk>(task_files::resolved<call::__realpath_chk, std::size_t>, path, to, capacity);
+    return task_files::serve_name<call::__realpath_chk>(task_files::resolved<call::__realpath_chk, std::size_t>, path, to, capacity);
 }
 WEFT_API char* canonicalize_file_name(const char* path) noexcept {
-    return serve_thread<call::canonicalize_file_name>(task_files::canonical, path);
+    return task_files::serve_name<call::canonicalize_file_name>(task_files::canonical, path);
 }
 
 } // extern "C"

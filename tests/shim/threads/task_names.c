@@ -238,6 +238,7 @@ CASE(set_by_writing) {
         CHECK(fd >= 0);
         EQUAL(5, write(fd, "hello", 5));
         CHECK(is_called("hello"));
+        FAILS(ESPIPE, pwrite(fd, "at", 2, 0));
         EQUAL(25, write(fd, "a name of more than 15 by", 25));
         CHECK(is_called("a name of more "));
         EQUAL(3, write(fd, "nl\n", 3));

@@ -245,3 +245,45 @@ CASE(a_clock_of_its_processor_time) {
     finish(start(computes, NULL));
     atomic_store(&conform_checks, 0); // how many it made is a matter of speed
 }
+
+struct attributes {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+};
+
+static long timeslice_ms(void) {
+    char text[24] = "";
+    const int fd = open("/proc/sys/kernel/sched_rr_timeslice_ms", O_RDONLY);
+    const ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    return n > 0 ? atol(text) : -1;
+}
+
+/// Where that is allowed.
+static void* has_real_time(void* argument) {
+    struct sched_param p = {5};
+    struct timespec t = {-1, -1};
+    struct attributes a = {0};
+    if (sched_setscheduler(0, SCHED_RR, &p) == 0) {
+        WORKS(sched_rr_get_interval(gettid(), &t));
+        EQUAL(timeslice_ms(), t.tv_sec * 1000 + t.tv_nsec / 1000000);
+        WORKS(syscall(SYS_sched_getattr, gettid(), &a, sizeof a, 0));
+        CHECK(a.policy == SCHED_RR && a.priority == 5 && a.nice == 0 && a.runtime == 0);
+        WORKS(sched_setscheduler(0, SCHED_FIFO, &p));
+        WORKS(sched_rr_get_interval(0, &t));
+        EQUAL(0, t.tv_sec + t.tv_nsec);
+        FAILS(EFAULT, syscall(SYS_sched_rr_get_interval, 0, 8));
+    }
+    const struct attributes wanted = {sizeof a, 6, 0, 0, 0, 1000000, 100000000, 100000000};
+    if (syscall(SYS_sched_setattr, 0, &wanted, 0) == 0) {
+        WORKS(syscall(SYS_sched_getattr, 0, &a, sizeof a, 0));
+        EQUAL(6, sched_getscheduler(0));
+        CHECK(a.runtime == wanted.runtime && a.deadline == wanted.deadline && a.period == wanted.period);
+    }
+    return argument;
+}
+
+CASE(real_time_is_told) { finish(start(has_real_time, NULL)); }
