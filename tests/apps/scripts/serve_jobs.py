@@ -87,7 +87,7 @@ class Sqlite(Handler):
         self.database.execute("begin immediate")
         self.database.execute("insert into visits (key, size) values (?, ?)", (key, len(key)))
         self.database.execute("commit")
-        return repr(self.database.execute("select count(*), sum(size) from visits where key = ?", (key,)).fetchone())
+        return repr(self.database.execute("select count(distinct key), max(size) from visits where key = ?", (key,)).fetchone())
 
 
 class Server(http.server.ThreadingHTTPServer):
