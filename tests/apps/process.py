@@ -60,7 +60,7 @@ class Running:
 
     def of_threads(self, pid):
         """(name, children) of each kernel thread of that process, the first one's first."""
-        for tid in sorted(os.listdir(f"/proc/{pid}/task"), key=int):
+        for tid in sorted(map(int, os.listdir(f"/proc/{pid}/task")), key=lambda t: (t != int(pid), t)):  # numbers begin anew some time
             try:
                 with open(f"/proc/{pid}/task/{tid}/comm") as comm, open(f"/proc/{pid}/task/{tid}/children") as children:
                     yield comm.read().strip(), children.read().split()
