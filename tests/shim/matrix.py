@@ -93,6 +93,9 @@ REASONS = {
     r"thrd_(create|detach|exit)|gettid|t?g?kill|f?exec\w+|prctl|(__)?sched_\w+|[sg]etpriority|nice": "of a thread: the conformance programs",
     r"clock_get(time|res)|getrusage|timer_(create|delete)|dl(m?open|close|_iterate_phdr)|(fd)?opendir|closedir|(read|scan)dir\w*|getdents64|pkey_\w+|set(re|res|e)?[ug]id|setgroups":
         "served for threads only: the conformance programs",
+    r"(__)?([gs]etpgid|getsid)|prlimit(64)?|process_vm_\w+|capget|sigqueue|(__)?[fl]?x?stat(at|x)?(64)?|e?access|euidaccess|faccessat|"
+    r"(__)?(readlink(at)?|realpath)(_chk)?|canonicalize_file_name|glob(64)?|n?ftw(64)?|fts(64)?_\w+":
+        "they know a green thread's number or its files: the conformance programs",
     r"pthread_\w+_destroy|pthread_\w*join\w*|thrd_join": "linked tests: join_test, locks_test",
 }
 
