@@ -16,10 +16,9 @@ public:
     [[nodiscard]] bool empty() const noexcept { return usual_.first == nullptr && prompt_.first == nullptr; }
     void push(fiber_core& f) noexcept {
         usual_.push(f);
-        fiber_core*& earlier = recent_[pushed_++ % group];
-        if (queued_++ >= group) earlier->ahead = &f;
         f.ahead = nullptr;
-        earlier = &f;
+        if (__builtin_expect(++queued_ > group, 0)) remember(f);
+        else in_line_ = 0;
     }
     void push_prompt(fiber_core& f) noexcept { prompt_.push(f); }
     /// Not when empty.
@@ -60,6 +59,13 @@ private:
         }
     };
 
+    /// Each leads on to the one that comes `group` places behind it. In a short queue nobody does: there the caches have them all.
+    void remember(fiber_core& f) noexcept {
+        fiber_core*& earlier = recent_[in_line_ % group];
+        if (in_line_++ >= group) earlier->ahead = &f;
+        earlier = &f;
+    }
+
     fiber_core& pop_of_both() noexcept {
         if (usual_.first != nullptr && ++in_a_row_ > most_prompt) {
             in_a_row_ = 0;
@@ -90,9 +96,9 @@ private:
     list prompt_;
     int in_a_row_ = 0;
     int turns_until_fetch_ = 1;
-    unsigned pushed_ = 0;          // to usual_, ever
-    unsigned queued_ = 0;          // in usual_
-    fiber_core* recent_[group] = {}; // the last pushed to usual_; who was pushed more than queued_ ago is gone from it
+    unsigned queued_ = 0;            // in usual_
+    unsigned in_line_ = 0;           // pushed since it was short, all of whom were in it together with the `group` before them
+    fiber_core* recent_[group] = {}; // the last of these
 };
 
 } // namespace weft::rt
