@@ -8,6 +8,9 @@
 #include "core/sys.hpp"
 
 #include <atomic>
+#include <cstring>
+
+#include <ucontext.h>
 
 extern "C" void weft_trap_restorer(); // hidden; trap_entry.S
 
@@ -18,7 +21,7 @@ namespace {
 constexpr int nudge_signal = 32; // SIGCANCEL; sigaction would refuse it
 
 struct kernel_action {
-    void (*handler)(int, siginfo_t*, void*) noexcept; // as the kernel has it
+    void (*handler)(int, siginfo_t*, void*); // as the kernel has it
     std::uint64_t flags;
     void (*restorer)();
     std::uint64_t mask;
@@ -27,10 +30,23 @@ constexpr std::uint64_t sa_restorer = 0x04000000;
 
 using handler_function = void (*)(int, siginfo_t*, void*);
 constinit std::atomic<handler_function> libcs{nullptr}; // for threads of its own that are cancelled
+constinit std::atomic<signal_taker> also{nullptr};
 
-void on_nudge(int number, siginfo_t* info, void* context) noexcept {
+/// libc's unwinds a thread of its own from here, with the mask that it would have.
+void pass_to_libc(int number, siginfo_t* info, void* context) {
+    const handler_function f = libcs.load(std::memory_order_acquire);
+    if (f == nullptr) return;
+    std::uint64_t mask = 0;
+    std::memcpy(&mask, &static_cast<const ucontext_t*>(context)->uc_sigmask, sizeof mask);
+    mask |= bit(number);
+    rt::sys::call(SYS_rt_sigprocmask, SIG_SETMASK, rt::sys::arg(&mask), 0, mask_size);
+    f(number, info, context);
+}
+
+void on_nudge(int number, siginfo_t* info, void* context) {
     if (!is_nudge(*info)) {
-        if (const handler_function f = libcs.load(std::memory_order_acquire)) f(number, info, context);
+        if (const signal_taker takes = also.load(std::memory_order_acquire); takes != nullptr && takes(*info, context)) return;
+        pass_to_libc(number, info, context);
         return;
     }
     const bool spare = rt::hub::current() == nullptr && rt::this_thread_state.thread == nullptr;
@@ -39,9 +55,8 @@ void on_nudge(int number, siginfo_t* info, void* context) noexcept {
 }
 
 /// A system call that it breaks off fails or begins anew as the program's own signal would have it. libc sets its handler when it first needs it.
-bool install(int number) noexcept {
-    const std::uint64_t restarts = static_cast<std::uint64_t>(wanted_action(number).sa_flags) & SA_RESTART;
-    const kernel_action ours{on_nudge, SA_SIGINFO | sa_restorer | restarts, weft_trap_restorer, ~bit(SIGSYS)};
+bool install(bool restarts) noexcept {
+    const kernel_action ours{on_nudge, SA_SIGINFO | sa_restorer | (restarts ? SA_RESTART : 0), weft_trap_restorer, ~bit(SIGSYS)};
     kernel_action had{};
     if (rt::sys::call(SYS_rt_sigaction, nudge_signal, 0, rt::sys::arg(&had), mask_size) != 0) return false;
     if (had.handler == on_nudge && had.flags == ours.flags) return true;
@@ -50,16 +65,22 @@ bool install(int number) noexcept {
 }
 
 bool send(int kernel_thread, int number) noexcept {
-    if (!install(number)) return false;
     siginfo_t info{};
-    info.si_signo = nudge_signal;
     info.si_code = nudge;
     info.si_pid = rt::sys::getpid();
     info.si_uid = static_cast<uid_t>(rt::sys::call(SYS_getuid));
-    return rt::sys::call(SYS_rt_tgsigqueueinfo, info.si_pid, kernel_thread, nudge_signal, rt::sys::arg(&info)) == 0;
+    return send_shared(kernel_thread, info, (wanted_action(number).sa_flags & SA_RESTART) != 0);
 }
 
 } // namespace
+
+void share_signal(signal_taker takes) noexcept { also.store(takes, std::memory_order_release); }
+
+bool send_shared(int kernel_thread, siginfo_t info, bool restarts) noexcept {
+    if (!install(restarts)) return false;
+    info.si_signo = nudge_signal;
+    return rt::sys::call(SYS_rt_tgsigqueueinfo, rt::sys::getpid(), kernel_thread, nudge_signal, rt::sys::arg(&info)) == 0;
+}
 
 void nudge_there(const receiver& r, int number) noexcept {
     constexpr int most_tries = 8;

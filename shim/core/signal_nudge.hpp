@@ -13,6 +13,12 @@ namespace weft::shim::signals {
 inline constexpr int nudge = -87;
 inline bool is_nudge(const siginfo_t& info) noexcept { return info.si_code == nudge && info.si_pid == rt::sys::getpid(); }
 
+/// That signal has one handler; who else uses it looks at each that is no nudge, and says whether it was its own. The rest is libc's.
+using signal_taker = bool (*)(const siginfo_t& info, void* context) noexcept;
+void share_signal(signal_taker takes) noexcept;
+/// Sends it to a kernel thread, with what `info` says beside the number. False: there is no such thread.
+bool send_shared(int kernel_thread, siginfo_t info, bool restarts) noexcept;
+
 /// `number` is recorded for a thread that runs elsewhere: tells it there, and the watchdog goes on with it where that thread is in weft's code, where no
 /// handler runs, and may leave that without looking. Not under `deciding`. The thread may have ended.
 void nudge_there(const receiver& r, int number) noexcept;

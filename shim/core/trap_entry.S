@@ -7,7 +7,8 @@
 
 weft_trap_begin:
 
-/* The handler's way out. Unwinders know a signal's frame by these very bytes. */
+/* The handler's way out. Unwinders know a signal's frame by these very bytes, and look at the one before, which must be no function's. */
+    nop
     .type weft_trap_restorer, @function
 weft_trap_restorer:
     movq    $15, %rax

@@ -4,6 +4,7 @@
 #include "core/cancel.hpp"
 
 #include "core/serve.hpp"
+#include "core/signal_nudge.hpp"
 #include "core/signals.hpp"
 #include "threads/exit.hpp"
 
@@ -18,7 +19,6 @@
 #include <ucontext.h>
 
 extern "C" {
-[[gnu::visibility("hidden")]] void weft_trap_restorer();
 [[gnu::visibility("hidden"), noreturn]] void weft_end_now(); // from thread_entry.S
 }
 
@@ -71,43 +71,28 @@ void at_change() {
 
 // --- A thread that computes on another kernel thread ---
 
-constexpr int cancel_signal = 32; // libc's own SIGCANCEL, which no program can block or handle
-
-struct kernel_action {
-    void (*handler)(int, siginfo_t*, void*);
-    std::uint64_t flags;
-    void (*restorer)();
-    std::uint64_t mask;
-};
-constinit kernel_action libcs{};
+constinit char marker = 0; // what the signal by which it is told carries along
 
 /// On whatever runs there now.
-void on_cancel_signal(int number, siginfo_t* info, void* context) {
+bool take_signal(const siginfo_t& info, void* context) noexcept {
+    if (info.si_code != SI_QUEUE || info.si_value.sival_ptr != &marker) return false;
     const auto& registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
     const rt::thread_state& here = rt::this_thread_state;
-    if (info->si_code != SI_QUEUE || info->si_value.sival_ptr != &libcs) {
-        if (libcs.handler != nullptr) libcs.handler(number, info, context);
-        return;
-    }
-    if (green::self() == nullptr || here.end_wanted.load(std::memory_order_relaxed) != rt::end_requested) return;
-    if (rt::carrier_state().within || !may_unwind() || signals::is_weft(static_cast<std::uintptr_t>(registers[REG_RIP]))) return;
+    if (green::self() == nullptr || here.end_wanted.load(std::memory_order_relaxed) != rt::end_requested) return true;
+    if (rt::carrier_state().within || !may_unwind() || signals::is_weft(static_cast<std::uintptr_t>(registers[REG_RIP]))) return true;
     if (is_asynchronous(word_of(*green::self()))) ending::end_interrupted(context);
+    return true;
 }
 
 void interrupt(const green_thread& t) noexcept {
-    constexpr std::uint64_t with_restorer = 0x04000000;
-    const kernel_action ours{on_cancel_signal, SA_SIGINFO | SA_RESTART | SA_NODEFER | with_restorer, weft_trap_restorer, 0};
-    kernel_action before{};
-    rt::sys::call(SYS_rt_sigaction, cancel_signal, rt::sys::arg(&ours), rt::sys::arg(&before), sizeof ours.mask);
-    if (before.handler != on_cancel_signal) libcs = before;
+    signals::share_signal(take_signal);
     siginfo_t info{};
-    info.si_signo = cancel_signal;
     info.si_code = SI_QUEUE;
-    info.si_value.sival_ptr = &libcs;
+    info.si_value.sival_ptr = &marker;
     // It may be in weft just now, where it is not ended, and leave without looking.
     constexpr int most_tries = 20;
     for (int i = 0; i < most_tries && is_asynchronous(word_of(t)) && t.fiber->now() == rt::fiber_state::running; ++i) {
-        rt::sys::call(SYS_rt_tgsigqueueinfo, rt::sys::getpid(), rt::kernel_thread_of(*t.fiber), cancel_signal, rt::sys::arg(&info));
+        signals::send_shared(rt::kernel_thread_of(*t.fiber), info, true);
         rt::sys::sched_yield();
     }
 }

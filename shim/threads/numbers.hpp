@@ -32,7 +32,6 @@ long get_robust_list(pid_t thread, void** head, std::size_t* size) noexcept;
 long queue_signal(pid_t process, int signal, siginfo_t* info) noexcept;
 long perf_event_open(void* attributes, pid_t thread, int processor, int group, unsigned long flags) noexcept;
 
-
 /// libc's pidfd_open.
 int open_process(pid_t process, unsigned flags) noexcept;
 
